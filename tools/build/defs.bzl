@@ -141,6 +141,54 @@ def cxx_test(name, srcs, deps = [], size = "small", tags = [], sanitize = True, 
         **kwargs
     )
 
+def fuzz_replay_test(target, corpus, deps):
+    """Replays a fuzz target's kept corpus as the test `target`_fuzz_test.
+
+    Args:
+      target: name of the fuzz target; its source is `target`_fuzz.c and its corpus corpus/`target`/.
+      corpus: the files of the corpus.
+      deps: libraries that the target calls.
+    """
+    native.cc_test(
+        name = target + "_fuzz_test",
+        srcs = [target + "_fuzz.c"],
+        size = "small",
+        args = [native.package_name() + "/corpus/" + target],
+        # No header declares the entry point: the fuzzer calls it by name.
+        copts = C_COPTS + ["-Wno-missing-prototypes"],
+        data = corpus,
+        linkopts = LINKOPTS,
+        linkstatic = True,
+        tags = ["sanitize"],
+        deps = deps + [":replay_main"],
+    )
+
+def tree_test(name, script, data, size = "small", args = [], tags = []):
+    """A shell test over built files: objects, or an installed tree.
+
+    It asks about the files as they are shipped, so no sanitizer runs it.
+
+    Args:
+      name: name of the target.
+      script: the script.
+      data: the files.
+      size: Bazel's test size.
+      args: arguments.
+      tags: further tags.
+    """
+    native.sh_test(
+        name = name,
+        srcs = [script],
+        size = size,
+        args = args,
+        data = data,
+        tags = tags + [
+            "no-asan",
+            "no-tsan",
+            "no-ubsan",
+        ],
+    )
+
 def backend_conformance_test(name, backend, suite, args = [], tags = [], env = {}, **kwargs):
     """The conformance suite against one backend.
 

@@ -31,6 +31,6 @@ objcopy --redefine-syms="$work/names" "$work/in.a" "$out"
 left=$(nm -g --defined-only "$out" | awk 'NF == 3 && $3 !~ /^je_/ { print $3 }')
 twice=$(nm -g --defined-only "$out" | awk 'NF == 3 { print $3 }' | sort | uniq -d)
 if [ -n "$left$twice" ]; then
-    echo "rename_jemalloc.sh: unexpected names:" $left $twice >&2
+    echo "rename_jemalloc.sh: unexpected names: $left $twice" >&2
     exit 1
 fi

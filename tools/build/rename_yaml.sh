@@ -17,6 +17,6 @@ objcopy \
 left=$(nm -u "$out" | awk '{ print $2 }' |
     grep -xE 'malloc|calloc|realloc|reallocarray|free|strdup|strndup|fopen|fdopen|asprintf|vasprintf' | sort -u) || true
 if [ -n "$left" ]; then
-    echo "rename_yaml.sh: still refers to:" $left >&2
+    echo "rename_yaml.sh: still refers to: $left" >&2
     exit 1
 fi

@@ -1,0 +1,43 @@
+#!/bin/sh
+# The totals that tools/dev test and continuous integration print.
+set -u
+work=${TEST_TMPDIR:-$(mktemp -d)}
+passed=0
+failed=0
+
+# event LABEL STATUS LOG-TEXT: a test that was to run, and did unless STATUS is empty.
+event() {
+    printf '{"id":{"targetConfigured":{"label":"%s"}},"configured":{"targetKind":"cc_test rule","testSize":"SMALL"}}\n' "$1"
+    [ -n "$2" ] || return 0
+    log=$work/$(echo "$1" | tr -c 'a-z\n' _).log
+    printf '%s\n' "$3" >"$log"
+    printf '{"id":{"testResult":{"label":"%s","run":1,"shard":1}},' "$1"
+    printf '"testResult":{"status":"%s","testActionOutput":[{"name":"test.log","uri":"file://%s"}]}}\n' "$2" "$log"
+}
+finish() { printf '{"id":{"buildFinished":{}},"finished":{"exitCode":{"name":"X","code":%d}}}\n' "$1"; }
+
+expect() { # expect WHAT TOTAL, events on stdin
+    cat >"$work/events"
+    got=$(tools/build/count_tests.py "$work/events")
+    if [ "$got" = "$2" ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $1: expected '$2', got '$got'"
+    fi
+}
+
+{ event //a PASSED '100%: Checks: 12, Failures: 0, Errors: 0'; event //b PASSED 'fine'; finish 0; } |
+    expect "cases where they are named, else one for the target" "13 passed, 0 failed"
+{ event //a FAILED '75%: Checks: 4, Failures: 0, Errors: 1'; finish 3; } |
+    expect "failed cases" "3 passed, 1 failed"
+{ event //a FAILED '100%: Checks: 4, Failures: 0, Errors: 0'; finish 3; } |
+    expect "all cases passed and the program failed" "4 passed, 1 failed"
+{ event //a TIMEOUT ''; finish 3; } | expect "a test without output" "0 passed, 1 failed"
+{ event //a PASSED '3 passed, 0 failed'; event //b '' ''; finish 1; } |
+    expect "a test that could not be built" "3 passed, 1 failed"
+finish 1 | expect "a build that broke before any test" "0 passed, 1 failed"
+finish 4 | expect "no tests" "0 passed, 0 failed"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
