@@ -121,4 +121,4 @@ for policy in "$prefix"/share/sluice/policies/*.yaml; do
 done
 
 echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -42,7 +42,7 @@ def log_of(result):
 def main():
     expected = set()  # labels of tests that were to run
     results = {}  # (label, run, shard) -> (passed, failed), the last attempt's
-    aborted = False
+    aborted = True  # until Bazel says that it came to an end
     with open(sys.argv[1], encoding="utf-8") as events:
         for line in events:
             event = json.loads(line)
