@@ -1,0 +1,194 @@
+/* jemalloc_ctl.c - jemalloc's controls by name, and how it is set up.
+ *
+ * A control is found by its path once and called through the numbers that jemalloc gives for it
+ * (a MIB, as in sysctl); the index of the slot stands in the middle.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "backends/jemalloc.h"
+#include "core/error.h"
+#include "core/os.h"
+
+/* Read by jemalloc when it starts.
+ *   narenas:1              one automatic arena, for its own things only
+ *   tcache:false           automatic thread caches would mix the objects of arenas
+ *   retain:true            an extent per slab would cost a chunk each; see jemalloc_extent.c
+ *   oversize_threshold:0   large extents follow the decay times like all others
+ * These must hold, so they stand in the string that jemalloc reads last: a MALLOC_CONF that is
+ * meant for another jemalloc of the program cannot undo them. */
+const char *je_malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0";
+const char *je_malloc_conf_2_conf_harder =
+    "narenas:1,percpu_arena:disabled,tcache:false,retain:true,background_thread:false,"
+    "oversize_threshold:0,metadata_thp:disabled,thp:default,hpa:false,dss:disabled,zero:false,"
+    "junk:false,xmalloc:false,abort:false,abort_conf:false,confirm_conf:false,stats_print:false,"
+    "prof:false,utrace:false";
+
+#define SLOTS_MAX 4094 /* jemalloc's own limit, less its arena 0 */
+#define TCACHES_MAX \
+    4000 /* of jemalloc's 4,094: leaves some for threads that come while others go */
+
+/* The longest pause between two readings, and what each slot adds to it. */
+#define READING_NS_PER_SLOT UINT64_C(50000)
+#define READING_NS_MAX      UINT64_C(200000000)
+
+static _Atomic unsigned slot_count, tcache_count;
+static _Atomic uint64_t read_at;
+
+#define CTL_DEPTH 6
+
+struct ctl {
+    const char *name; /* with 0 for the index */
+    _Atomic size_t depth;
+    size_t mib[CTL_DEPTH];
+};
+
+static struct lock ctl_lock;
+
+/* The numbers of a control, with the slot in place. False: jemalloc does not know it. */
+static bool ctl_path(struct ctl *ctl, size_t index_at, unsigned slot, size_t mib[CTL_DEPTH],
+                     size_t *depth)
+{
+    *depth = atomic_load_explicit(&ctl->depth, memory_order_acquire);
+    if (*depth == 0) {
+        size_t found[CTL_DEPTH], n = CTL_DEPTH;
+        if (je_mallctlnametomib(ctl->name, found, &n) != 0)
+            return false;
+        lock_acquire(&ctl_lock);
+        if (ctl->depth == 0) {
+            memcpy(ctl->mib, found, n * sizeof *found);
+            atomic_store_explicit(&ctl->depth, n, memory_order_release);
+        }
+        lock_release(&ctl_lock);
+        *depth = n;
+    }
+    memcpy(mib, ctl->mib, *depth * sizeof *mib);
+    mib[index_at] = slot;
+    return true;
+}
+
+static int slot_call(struct ctl *ctl, unsigned slot, void *value, size_t size)
+{
+    size_t mib[CTL_DEPTH], depth;
+    if (!ctl_path(ctl, 1, slot, mib, &depth))
+        return ENOENT;
+    return je_mallctlbymib(mib, depth, NULL, NULL, value, size);
+}
+
+static size_t slot_read(struct ctl *ctl, unsigned slot)
+{
+    size_t mib[CTL_DEPTH], depth, value = 0, size = sizeof value;
+    if (!ctl_path(ctl, 2, slot, mib, &depth) ||
+        je_mallctlbymib(mib, depth, &value, &size, NULL, 0) != 0)
+        return 0;
+    return value;
+}
+
+/* ---- Slots ----------------------------------------------------------------------------------- */
+
+enum sluice_result jemalloc_slot_create(const extent_hooks_t *hooks, unsigned *slot)
+{
+    size_t size = sizeof *slot;
+    if (atomic_fetch_add(&slot_count, 1) >= SLOTS_MAX) {
+        atomic_fetch_sub(&slot_count, 1);
+        return error_set(SLUICE_ERROR_LIMIT,
+                         "jemalloc has %d arenas at most, and all are in use: let modules share a "
+                         "backend of another kind, or set `arenas: 1`",
+                         SLOTS_MAX);
+    }
+    if (je_mallctl("arenas.create", slot, &size, (void *)&hooks, sizeof hooks) != 0) {
+        atomic_fetch_sub(&slot_count, 1);
+        return SLUICE_ERROR_NO_MEMORY;
+    }
+    return SLUICE_OK;
+}
+
+void jemalloc_slot_destroy(unsigned slot)
+{
+    static struct ctl ctl = {.name = "arena.0.destroy"};
+    slot_call(&ctl, slot, NULL, 0);
+    atomic_fetch_sub(&slot_count, 1);
+}
+
+void jemalloc_slot_reset(unsigned slot)
+{
+    static struct ctl ctl = {.name = "arena.0.reset"};
+    slot_call(&ctl, slot, NULL, 0);
+}
+
+void jemalloc_slot_decay(unsigned slot)
+{
+    static struct ctl ctl = {.name = "arena.0.decay"};
+    slot_call(&ctl, slot, NULL, 0);
+}
+
+void jemalloc_slot_purge(unsigned slot)
+{
+    static struct ctl ctl = {.name = "arena.0.purge"};
+    slot_call(&ctl, slot, NULL, 0);
+}
+
+void jemalloc_slot_set_decay(unsigned slot, int64_t dirty_ms, int64_t muzzy_ms)
+{
+    static struct ctl dirty = {.name = "arena.0.dirty_decay_ms"};
+    static struct ctl muzzy = {.name = "arena.0.muzzy_decay_ms"};
+    slot_call(&dirty, slot, &dirty_ms, sizeof dirty_ms);
+    slot_call(&muzzy, slot, &muzzy_ms, sizeof muzzy_ms);
+}
+
+/* ---- Readings -------------------------------------------------------------------------------- */
+
+void jemalloc_usage_refresh(bool now)
+{
+    uint64_t pause = (1 + atomic_load(&slot_count)) * READING_NS_PER_SLOT;
+    uint64_t time = os_now(), last = atomic_load(&read_at);
+    if (pause > READING_NS_MAX)
+        pause = READING_NS_MAX;
+    if (!now && time - last < pause)
+        return;
+    uint64_t epoch = 1;
+    je_mallctl("epoch", NULL, NULL, &epoch, sizeof epoch);
+    atomic_store(&read_at, os_now());
+}
+
+void jemalloc_slot_usage(unsigned slot, struct jemalloc_usage *out)
+{
+    static struct ctl active = {.name = "stats.arenas.0.pactive"};
+    static struct ctl dirty = {.name = "stats.arenas.0.pdirty"};
+    static struct ctl muzzy = {.name = "stats.arenas.0.pmuzzy"};
+    static struct ctl base = {.name = "stats.arenas.0.base"};
+    out->active = slot_read(&active, slot) * OS_PAGE_SIZE;
+    out->dirty = slot_read(&dirty, slot) * OS_PAGE_SIZE;
+    out->muzzy = slot_read(&muzzy, slot) * OS_PAGE_SIZE;
+    out->metadata = slot_read(&base, slot);
+}
+
+size_t jemalloc_overhead_per_slot(void)
+{
+    static struct ctl resident = {.name = "stats.arenas.0.resident"};
+    unsigned slots = atomic_load(&slot_count);
+    return slots == 0 ? 0 : slot_read(&resident, 0) / slots;
+}
+
+/* ---- Thread caches --------------------------------------------------------------------------- */
+
+bool jemalloc_tcache_create(unsigned *tcache)
+{
+    size_t size = sizeof *tcache;
+    if (atomic_fetch_add(&tcache_count, 1) < TCACHES_MAX &&
+        je_mallctl("tcache.create", tcache, &size, NULL, 0) == 0)
+        return true;
+    atomic_fetch_sub(&tcache_count, 1);
+    return false;
+}
+
+void jemalloc_tcache_flush(unsigned tcache)
+{
+    je_mallctl("tcache.flush", NULL, NULL, &tcache, sizeof tcache);
+}
+
+void jemalloc_tcache_destroy(unsigned tcache)
+{
+    je_mallctl("tcache.destroy", NULL, NULL, &tcache, sizeof tcache);
+    atomic_fetch_sub(&tcache_count, 1);
+}
