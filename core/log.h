@@ -1,0 +1,17 @@
+/* log.h - one line on standard error, by write(2): no stdio, no allocation. */
+#ifndef SLUICE_CORE_LOG_H
+#define SLUICE_CORE_LOG_H
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* Lines above the level that $SLUICE_LOG names (default: warn) are dropped. Written as "sluice: warning: TEXT\n"; a text of
+ * several lines gets the prefix on each. Any thread, also inside allocation. */
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Parses error|warn|info|debug; anything else keeps the level and returns 0. */
+int log_set_level(const char *name);
+
+/* Says what is wrong and aborts: for misuse that cannot be survived, such as a free of a pointer that nobody owns. */
+void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+#endif

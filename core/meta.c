@@ -1,0 +1,200 @@
+/* meta.c - see meta.h.
+ *
+ * Records are cut from blocks of 1 MiB, in steps of 64 bytes, and returned to the list of their size; what is larger than
+ * RECORD_MAX is mapped and unmapped by itself. The lists are intrusive: a free record's first word is the next. */
+#include "core/meta.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "core/lock.h"
+#include "core/os.h"
+
+#define STEP       ((size_t)64)
+#define RECORD_MAX ((size_t)16 << 10)
+#define BLOCK_SIZE ((size_t)1 << 20)
+
+struct record {
+    struct record *next;
+};
+
+static struct lock meta_lock;
+static struct record *free_records[RECORD_MAX / STEP + 1];
+static char *block_at, *block_end;
+static _Atomic size_t mapped;
+
+static size_t round_up(size_t n, size_t step)
+{
+    return (n + step - 1) & ~(step - 1);
+}
+
+static void *map_pages(size_t size)
+{
+    void *p = os_map(size, OS_PAGE_SIZE);
+    if (p != NULL)
+        atomic_fetch_add_explicit(&mapped, size, memory_order_relaxed);
+    return p;
+}
+
+static void unmap_pages(void *p, size_t size)
+{
+    if (os_unmap(p, size))
+        atomic_fetch_sub_explicit(&mapped, size, memory_order_relaxed);
+    else
+        os_purge(p, size); /* the address space is lost, the memory is not */
+}
+
+void *meta_alloc(size_t size)
+{
+    if (size > SIZE_MAX - OS_PAGE_SIZE)
+        return NULL;
+    size = round_up(size ? size : 1, STEP);
+    if (size > RECORD_MAX)
+        return map_pages(round_up(size, OS_PAGE_SIZE));
+    lock_acquire(&meta_lock);
+    struct record *r = free_records[size / STEP];
+    if (r != NULL) {
+        free_records[size / STEP] = r->next;
+        lock_release(&meta_lock);
+        return memset(r, 0, size);
+    }
+    if ((size_t)(block_end - block_at) < size) {
+        /* The rest of the old block becomes records of its size. */
+        size_t rest = (size_t)(block_end - block_at);
+        if (rest >= STEP) {
+            size_t step = rest > RECORD_MAX ? RECORD_MAX : rest;
+            struct record *tail = (struct record *)block_at;
+            tail->next = free_records[step / STEP];
+            free_records[step / STEP] = tail;
+        }
+        block_at = map_pages(BLOCK_SIZE);
+        block_end = block_at == NULL ? NULL : block_at + BLOCK_SIZE;
+        if (block_at == NULL) {
+            lock_release(&meta_lock);
+            return NULL;
+        }
+    }
+    void *p = block_at;
+    block_at += size;
+    lock_release(&meta_lock);
+    return p;
+}
+
+void meta_free(void *p, size_t size)
+{
+    if (p == NULL)
+        return;
+    size = round_up(size ? size : 1, STEP);
+    if (size > RECORD_MAX) {
+        unmap_pages(p, round_up(size, OS_PAGE_SIZE));
+        return;
+    }
+    struct record *r = p;
+    lock_acquire(&meta_lock);
+    r->next = free_records[size / STEP];
+    free_records[size / STEP] = r;
+    lock_release(&meta_lock);
+}
+
+size_t meta_mapped_bytes(void)
+{
+    return atomic_load_explicit(&mapped, memory_order_relaxed);
+}
+
+/* ---- Regions -------------------------------------------------------------------------------- */
+
+#define REGION_BLOCK ((size_t)64 << 10)
+
+struct region_block {
+    struct region_block *next;
+    size_t size;
+};
+
+struct meta_region {
+    struct region_block *blocks; /* newest first; the oldest holds this struct */
+    char *at, *end;
+    size_t budget, used, block;
+    int exhausted;
+};
+
+static struct region_block *region_map(size_t size)
+{
+    struct region_block *b = map_pages(size);
+    if (b != NULL)
+        b->size = size;
+    return b;
+}
+
+static struct meta_region *region_make(size_t budget, size_t block)
+{
+    struct region_block *b = region_map(block);
+    if (b == NULL)
+        return NULL;
+    struct meta_region *r = (struct meta_region *)(b + 1);
+    r->blocks = b;
+    r->at = (char *)round_up((uintptr_t)(r + 1), 16);
+    r->end = (char *)b + b->size;
+    r->budget = budget;
+    r->used = b->size;
+    r->block = block;
+    return r;
+}
+
+struct meta_region *meta_region_create(size_t budget)
+{
+    return region_make(budget, REGION_BLOCK);
+}
+
+struct meta_region *meta_region_create_small(void)
+{
+    return region_make(0, OS_PAGE_SIZE);
+}
+
+void meta_region_destroy(struct meta_region *region)
+{
+    if (region == NULL)
+        return;
+    for (struct region_block *b = region->blocks, *next; b != NULL; b = next) {
+        next = b->next;
+        unmap_pages(b, b->size);
+    }
+}
+
+void *meta_region_alloc(struct meta_region *region, size_t size)
+{
+    if (size > SIZE_MAX / 2)
+        return NULL;
+    size = round_up(size ? size : 1, 16);
+    if ((size_t)(region->end - region->at) < size) {
+        size_t need = round_up(size + round_up(sizeof(struct region_block), 16), OS_PAGE_SIZE);
+        need = need < region->block ? region->block : need;
+        if (region->budget != 0 && region->used + need > region->budget) {
+            region->exhausted = 1;
+            return NULL;
+        }
+        struct region_block *b = region_map(need);
+        if (b == NULL)
+            return NULL;
+        region->used += need;
+        b->next = region->blocks;
+        region->blocks = b;
+        region->at = (char *)b + round_up(sizeof(struct region_block), 16);
+        region->end = (char *)b + need;
+    }
+    void *p = region->at;
+    region->at += size;
+    return p;
+}
+
+char *meta_region_strndup(struct meta_region *region, const char *s, size_t length)
+{
+    char *copy = meta_region_alloc(region, length + 1);
+    if (copy != NULL)
+        memcpy(copy, s, length); /* the terminating zero is there already */
+    return copy;
+}
+
+int meta_region_exhausted(const struct meta_region *region)
+{
+    return region->exhausted;
+}

@@ -1,0 +1,36 @@
+/* meta.h - Sluice's own memory. It never comes from malloc, so that Sluice can be malloc.
+ *
+ * Two shapes:
+ *   - records (meta_alloc): long-lived structs that come and go one by one. Sizes are rounded up to a power of two or 1.5
+ *     times one, and kept on free lists by size: memory that was a record stays a record of the same size for the life of
+ *     the process, so a late reader through a stale pointer reads old data but never faults.
+ *   - regions (meta_region): many things that die together, such as one policy. Bump allocation under a budget; destroying
+ *     the region unmaps it.
+ */
+#ifndef SLUICE_CORE_META_H
+#define SLUICE_CORE_META_H
+
+#include <stddef.h>
+
+/* Zero-filled, aligned to 64 bytes when size >= 64, else to 16. NULL without memory. Any thread; inside sections. */
+void *meta_alloc(size_t size);
+void meta_free(void *p, size_t size); /* the size that was asked for; NULL does nothing */
+
+/* Bytes that meta_alloc and regions have mapped; pages that were never touched are not resident. */
+size_t meta_mapped_bytes(void);
+
+struct meta_region;
+
+/* budget: bytes that the region may map at most; 0: no bound. NULL without memory. */
+struct meta_region *meta_region_create(size_t budget);
+/* The same without budget, growing by single pages: for a handful of short strings. */
+struct meta_region *meta_region_create_small(void);
+void meta_region_destroy(struct meta_region *region); /* NULL does nothing */
+
+/* Zero-filled, aligned to 16. NULL without memory or over the budget. One thread at a time for a region. */
+void *meta_region_alloc(struct meta_region *region, size_t size);
+char *meta_region_strndup(struct meta_region *region, const char *s, size_t length);
+int meta_region_exhausted(
+    const struct meta_region *region); /* the budget was the reason of a NULL */
+
+#endif

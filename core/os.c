@@ -1,0 +1,178 @@
+/* os.c - see os.h. Everything here is a thin, checked layer over system calls; errno is kept. */
+#include "core/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/lock.h"
+#include "core/log.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+static void *map_raw(void *hint, size_t size, int extra)
+{
+    int saved = errno;
+    void *p = mmap(hint, size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | extra, -1, 0);
+    errno = saved;
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void *os_map(size_t size, size_t alignment)
+{
+    void *p = map_raw(NULL, size, 0);
+    if (p == NULL || ((uintptr_t)p & (alignment - 1)) == 0)
+        return p;
+    os_unmap(p, size);
+    if (size + alignment < size)
+        return NULL;
+    /* Map enough that an aligned range lies inside, and cut off both ends. */
+    char *big = map_raw(NULL, size + alignment, 0);
+    if (big == NULL)
+        return NULL;
+    uintptr_t start = ((uintptr_t)big + alignment - 1) & ~(uintptr_t)(alignment - 1);
+    size_t head = start - (uintptr_t)big;
+    size_t tail = alignment - head;
+    if (head > 0)
+        os_unmap(big, head);
+    if (tail > 0)
+        os_unmap((char *)start + size, tail);
+    return (void *)start;
+}
+
+void *os_map_within(size_t size, size_t alignment, uintptr_t low, uintptr_t high)
+{
+    uintptr_t at = (low + alignment - 1) & ~(uintptr_t)(alignment - 1);
+    for (; at >= low && at + size >= at && at + size <= high; at += alignment) {
+        void *p = map_raw((void *)at, size, MAP_FIXED_NOREPLACE);
+        if (p == (void *)at)
+            return p;
+        if (p != NULL)
+            os_unmap(p, size); /* a kernel that does not know the flag took it as a hint */
+    }
+    return NULL;
+}
+
+bool os_unmap(void *p, size_t size)
+{
+    int saved = errno;
+    bool ok = munmap(p, size) == 0;
+    errno = saved;
+    return ok;
+}
+
+bool os_purge(void *p, size_t size)
+{
+    int saved = errno;
+    bool ok = madvise(p, size, MADV_DONTNEED) == 0;
+    errno = saved;
+    return ok;
+}
+
+void os_advise_huge(void *p, size_t size, enum os_huge huge)
+{
+    if (huge == OS_HUGE_DEFAULT)
+        return;
+    int saved = errno;
+    (void)madvise(p, size, huge == OS_HUGE_ALWAYS ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    errno = saved;
+}
+
+bool os_huge_available(void)
+{
+    static int known; /* 0: not asked, 1: no, 2: yes */
+    int k = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (k == 0) {
+        int saved = errno;
+        char text[64] = "";
+        int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            ssize_t n = read(fd, text, sizeof text - 1);
+            text[n > 0 ? n : 0] = '\0';
+            close(fd);
+        }
+        k = strstr(text, "[madvise]") != NULL || strstr(text, "[always]") != NULL ? 2 : 1;
+        __atomic_store_n(&known, k, __ATOMIC_RELAXED);
+        errno = saved;
+    }
+    return k == 2;
+}
+
+bool os_populate(void *p, size_t size)
+{
+    int saved = errno;
+    bool ok = madvise(p, size, MADV_POPULATE_WRITE) == 0;
+    errno = saved;
+    if (ok)
+        return true;
+    /* Before Linux 5.14: touch each page without changing it. */
+    for (size_t i = 0; i < size; i += OS_PAGE_SIZE)
+        __atomic_fetch_or((char *)p + i, 0, __ATOMIC_RELAXED);
+    return true;
+}
+
+uint64_t os_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+int64_t os_wall_time(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec;
+}
+
+static int has_membarrier;
+static char *flip_page; /* without membarrier: a page whose protection changes */
+static struct lock flip_lock;
+
+void os_process_barrier_init(void)
+{
+    int saved = errno;
+    has_membarrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    errno = saved;
+    if (!has_membarrier && flip_page == NULL)
+        flip_page = map_raw(NULL, OS_PAGE_SIZE, 0);
+}
+
+void os_process_barrier(void)
+{
+    int saved = errno;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (has_membarrier && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0) {
+        errno = saved;
+        return;
+    }
+    /* Taking a right away from a page that is in use makes the kernel interrupt every processor
+     * that runs this process and wait for it. (The same trick stands in folly and in HotSpot.) */
+    if (flip_page != NULL) {
+        lock_acquire(&flip_lock);
+        (void)mprotect(flip_page, OS_PAGE_SIZE, PROT_READ | PROT_WRITE);
+        __atomic_fetch_add(flip_page, 1, __ATOMIC_SEQ_CST);
+        (void)mprotect(flip_page, OS_PAGE_SIZE, PROT_READ);
+        lock_release(&flip_lock);
+    }
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    errno = saved;
+}
+
+bool os_is_privileged(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}

@@ -1,0 +1,50 @@
+/* os.h - what the core asks of the kernel: address space, pages, time, and one unusual barrier. */
+#ifndef SLUICE_CORE_OS_H
+#define SLUICE_CORE_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OS_PAGE_SIZE ((size_t)4096)
+
+/* Zeroed, readable and writable memory, not counted against commit limits until touched; NULL without
+ * address space. `alignment` is a power of two of at least a page. Sizes are multiples of a page. */
+void *os_map(size_t size, size_t alignment);
+
+/* As os_map, at addresses inside [low, high) only; NULL when nothing is free there. */
+void *os_map_within(size_t size, size_t alignment, uintptr_t low, uintptr_t high);
+
+/* false: the kernel refused (its table of mappings is full); the range is still mapped. */
+bool os_unmap(void *p, size_t size);
+
+/* Drops the pages: the next read sees zero. false: the kernel refused and the content may be old. */
+bool os_purge(void *p, size_t size);
+
+enum os_huge { OS_HUGE_NEVER, OS_HUGE_DEFAULT, OS_HUGE_ALWAYS };
+/* Advice on huge pages for a range; what the kernel refuses is ignored, it is only advice. */
+void os_advise_huge(void *p, size_t size, enum os_huge huge);
+
+/* Whether madvise(MADV_HUGEPAGE) has an effect here (/sys/kernel/mm/transparent_hugepage/enabled). */
+bool os_huge_available(void);
+
+/* Makes the pages resident now, without changing them; false where it could not. */
+bool os_populate(void *p, size_t size);
+
+uint64_t os_now(void);      /* CLOCK_MONOTONIC, nanoseconds */
+int64_t os_wall_time(void); /* seconds since 1970 */
+
+/* A full memory barrier on every processor that runs a thread of this process. After it returns,
+ * each other thread either sees all that the caller stored before, or has made visible to the caller
+ * all that it stored before it could have seen that. So the other side of a store-then-load race
+ * pays nothing but a compiler barrier. membarrier(2); where that is missing, a change of page
+ * protection, which interrupts the same processors. */
+void os_process_barrier(void);
+
+/* Call once before the first os_process_barrier(), and in the child after fork. */
+void os_process_barrier_init(void);
+
+/* True in a set-user-id or set-group-id program, where the environment must not be trusted. */
+bool os_is_privileged(void);
+
+#endif

@@ -1,0 +1,53 @@
+/* pagemap.h - address -> owner of the chunk: one load to find who owns a pointer.
+ *
+ * A flat array with one word for each 2 MiB of the user half of the address space: 512 MiB of address
+ * space on x86-64, of which only touched pages exist (one page spans 1 GiB of program memory). Where so
+ * much address space cannot be had (RLIMIT_AS), the array covers a window, and chunks are taken only
+ * from inside it.
+ *
+ *     entry:  0                   nobody's: a backend without address space of its own, or not ours
+ *             chunk | 1           a slab chunk (core/slab.h), the only odd entries
+ *             chunk | 2           another chunk (core/chunk.h)
+ *             size << 3 | 4       memory taken in an emergency (core/emergency.c); size in pages
+ *
+ * Readers need no lock: an object that somebody may free keeps its entry alive.
+ */
+#ifndef SLUICE_CORE_PAGEMAP_H
+#define SLUICE_CORE_PAGEMAP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CHUNK_SHIFT 21
+
+enum { PAGEMAP_SLABS = 1, PAGEMAP_CHUNK = 2, PAGEMAP_EMERGENCY = 4, PAGEMAP_TAGS = 7 };
+
+struct pagemap {
+    _Atomic uintptr_t *slot; /* slot[0] is the chunk at address first << CHUNK_SHIFT */
+    uintptr_t first;
+    uintptr_t count; /* 0 before pagemap_init(): every lookup misses */
+};
+
+extern struct pagemap pagemap;
+
+static inline uintptr_t pagemap_lookup(const void *p)
+{
+    uintptr_t i = ((uintptr_t)p >> CHUNK_SHIFT) - pagemap.first;
+    if (__builtin_expect(i >= pagemap.count, 0))
+        return 0;
+    return atomic_load_explicit(&pagemap.slot[i], memory_order_acquire);
+}
+
+/* false without address space. Once, before anything is allocated. */
+bool pagemap_init(void);
+
+/* The addresses that a chunk may have: [low, high). */
+void pagemap_window(uintptr_t *low, uintptr_t *high);
+bool pagemap_is_window(void); /* only a part of the address space is covered */
+
+/* Sets the entries of the chunks in [p, p + size). */
+void pagemap_set(const void *p, size_t size, uintptr_t entry);
+
+#endif
