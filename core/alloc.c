@@ -1,0 +1,572 @@
+/* alloc.c - the public allocation calls: the fast path, and the slow path that fills its caches.
+ *
+ *     malloc   cache of the module ─ generation current? ─ slab of the size class ─ pop           no lock,
+ *     free     pagemap ─ slab ─ mine? ─ push                                                       no atomic RMW
+ *
+ * What does not fit goes to the slow path, in a section of its own: find the route, the arena and this
+ * thread's heap, ask the backend, install the slab that served for the next time.
+ */
+#include "core/alloc.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/bootstrap.h"
+#include "core/control.h"
+#include "core/emergency.h"
+#include "core/error.h"
+#include "core/header.h"
+#include "core/limit.h"
+#include "core/log.h"
+#include "core/os.h"
+#include "core/route.h"
+#include "core/size_class.h"
+#include "core/thread.h"
+
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* ---- Counters of a heap: one writer ---------------------------------------------------------- */
+
+static inline void add(_Atomic uint64_t *n, uint64_t more)
+{
+    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + more,
+                          memory_order_relaxed);
+}
+
+static bool keeps_limit(const struct sluice_arena *a)
+{
+    return (a->ops->capabilities & SLUICE_BACKEND_KEEPS_LIMIT) != 0;
+}
+
+static bool has_slabs(const struct sluice_arena *a)
+{
+    return a->ops->slab_event != NULL;
+}
+
+static void count_alloc(struct heap *h, size_t usable)
+{
+    if (has_slabs(h->arena))
+        return; /* slabs count, and note growth themselves */
+    add(&h->allocated, 1);
+    add(&h->allocated_bytes, usable);
+    h->growth += usable;
+}
+
+static void count_free(struct heap *h, size_t usable)
+{
+    if (has_slabs(h->arena))
+        return;
+    add(&h->freed, 1);
+    add(&h->freed_bytes, usable);
+}
+
+/* Before something goes: at a turn from growing to shrinking the module's peak is looked at, unless too little
+ * has grown to matter. */
+static void note_turn(struct heap *h)
+{
+    struct module *m = h->arena->module;
+    if (h->growth <= atomic_load_explicit(&m->step, memory_order_relaxed) / 16)
+        return;
+    arena_note_growth(h->arena, h->growth * 16);
+    h->growth = 0;
+    arena_note_turn(h->arena);
+}
+
+/* ---- One arena ------------------------------------------------------------------------------ */
+
+static void *alloc_with_header(struct sluice_arena *a, struct heap *h, size_t size,
+                               size_t alignment, unsigned flags, size_t *usable)
+{
+    size_t padding = header_padding(alignment);
+    if (size > HEADER_SIZE_MAX - 2 * padding)
+        return NULL;
+    char *base = a->ops->alloc(a->instance, &h->state, size + padding, alignment, flags, usable);
+    if (base == NULL)
+        return NULL;
+    *usable -= padding;
+    header_write(base + padding, a->id, *usable, padding);
+    return base + padding;
+}
+
+void *arena_alloc(struct thread *t, struct sluice_arena *a, size_t size, size_t alignment,
+                  unsigned flags)
+{
+    struct heap *h = heap_of(t, a);
+    if (h == NULL)
+        return NULL;
+    bool charge = !keeps_limit(a);
+    if (charge && !limit_take(h, size))
+        return NULL;
+    size_t usable = 0;
+    void *p = (a->ops->capabilities & SLUICE_BACKEND_OWNS_ADDRESS_SPACE) != 0
+                  ? a->ops->alloc(a->instance, &h->state, size, alignment, flags, &usable)
+                  : alloc_with_header(a, h, size, alignment, flags, &usable);
+    if (p == NULL) {
+        if (charge)
+            limit_give(h, size);
+        return NULL;
+    }
+    if (charge)
+        h->credit -=
+            (int64_t)(usable - size); /* given back with the object; made good at the next */
+    count_alloc(h, usable);
+    return p;
+}
+
+/* ---- Allocation, slow ----------------------------------------------------------------------- */
+
+/* Makes the slab that served the fast path's for its whole size class, when one rule decides for all sizes of it. */
+static void install(struct tcache *c, struct route *route, struct route_rule *rule, struct heap *h,
+                    size_t size)
+{
+    unsigned k = size_class_of(size);
+    size_t smallest = k == 0 ? 0 : size_class_bytes[k - 1] + 1;
+    if (size_class_bytes[k] > rule->max_size || route_rule_for(route, smallest) != rule)
+        return;
+    struct slab_heap *slabs = h->state;
+    slabs->bins = c->bin;
+    c->bin[k] = slabs->current[k];
+}
+
+static void *alloc_by_rule(struct thread *t, struct tcache *c, struct route *route,
+                           struct route_rule *rule, size_t size, size_t alignment, unsigned flags)
+{
+    struct sluice_arena *a = route_rule_arena(route, rule);
+    if (a == NULL)
+        return NULL;
+    void *p = arena_alloc(t, a, size, alignment, flags);
+    if (p != NULL && has_slabs(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
+        install(c, route, rule, t->heaps[a->id], size);
+    return p;
+}
+
+static void *alloc_in_section(struct thread *t, struct module *m, size_t size, size_t alignment,
+                              unsigned flags)
+{
+    struct route_table *table = route_table_current();
+    struct route *route = route_of(table, m);
+    if (route == NULL)
+        return NULL;
+    struct tcache *c = thread_cache_for(t, m->id); /* NULL: no memory, then without */
+    if (c != NULL && c->generation != table->generation) {
+        for (unsigned i = 0; i < SIZE_CLASS_COUNT; i++)
+            c->bin[i] = &slab_none;
+        c->generation = table->generation;
+    }
+    if (UNLIKELY(limit_soft_exceeded(m))) {
+        uint32_t action = atomic_load_explicit(&m->on_soft, memory_order_relaxed);
+        if (action == POLICY_ACTION_FAIL) {
+            t->limit_hit = true;
+            return NULL;
+        }
+        if (action == POLICY_ACTION_FALLBACK && route->soft_fallback != NULL)
+            return alloc_by_rule(t, NULL, route, route->soft_fallback, size, alignment, flags);
+    }
+    /* A backend with a largest size may also refuse an alignment: the next rule is asked. */
+    size_t needed = size < alignment && alignment > ALLOC_ALIGNMENT ? alignment : size;
+    for (size_t i = 0; i < route->rule_count; i++) {
+        struct route_rule *rule = &route->rules[i];
+        bool bounded = rule->backend->ops->max_size != 0;
+        if ((bounded ? needed : size) > rule->max_size)
+            continue;
+        void *p = alloc_by_rule(t, c, route, rule, size, alignment, flags);
+        if (p != NULL)
+            return p;
+        if (t->limit_hit || !bounded)
+            break;
+    }
+    if (t->limit_hit && route->hard_fallback != NULL) {
+        t->beyond_limit = true;
+        void *p = alloc_by_rule(t, NULL, route, route->hard_fallback, size, alignment, flags);
+        t->beyond_limit = false;
+        return p;
+    }
+    return NULL;
+}
+
+/* What is done after a slow operation, outside of its section. */
+static void after_slow(void)
+{
+    if (UNLIKELY(emergency_has_deferred()) && !thread_is_diverted()) {
+        for (void *p = emergency_take_deferred(), *next; p != NULL; p = next) {
+            next = *(void **)p;
+            sluice_free(p);
+        }
+    }
+    control_run_wanted();
+    if (UNLIKELY(thread_is_exiting()))
+        thread_end_late();
+}
+
+static void *fail(struct module *m, int error)
+{
+    if (m != NULL)
+        atomic_fetch_add_explicit(&m->failed, 1, memory_order_relaxed);
+    errno = error;
+    return NULL;
+}
+
+static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t size,
+                                                  size_t alignment, unsigned flags)
+{
+    if (!bootstrap_done() && !bootstrap())
+        return emergency_alloc(size, alignment);
+    struct module *m = module_get(module);
+    if (UNLIKELY(m == NULL)) {
+        error_set(SLUICE_ERROR_INVALID, "no module with id %u", module);
+        return fail(NULL, EINVAL);
+    }
+    if (UNLIKELY(size > (size_t)PTRDIFF_MAX - alignment))
+        return fail(m, ENOMEM);
+    int saved = errno;
+    threads_reap();
+    void *p = NULL;
+    for (int attempt = 0; p == NULL && attempt < 2; attempt++) {
+        struct thread *t = thread_current();
+        if (t == NULL || !thread_enter(t)) {
+            p = emergency_alloc(size, alignment);
+            break;
+        }
+        t->limit_hit = false;
+        p = alloc_in_section(t, m, size == 0 ? 1 : size, alignment, flags);
+        bool limit_hit = t->limit_hit;
+        thread_leave(t);
+        if (UNLIKELY(atomic_load_explicit(&m->pending, memory_order_relaxed) != 0))
+            limit_act_soft(m);
+        if (p == NULL && (attempt > 0 || !limit_act_hard(m, size, limit_hit)))
+            break;
+    }
+    after_slow();
+    if (p == NULL)
+        return fail(m, ENOMEM);
+    errno = saved;
+    return p;
+}
+
+/* ---- Allocation, fast ----------------------------------------------------------------------- */
+
+static inline void *alloc_fast(sluice_module module, size_t size)
+{
+    struct thread *t = thread_self;
+    void *p = NULL;
+    thread_section_begin(t);
+    if (LIKELY(module < atomic_load_explicit(&t->cache_limit, memory_order_acquire) &&
+               size <= SIZE_CLASS_MAX)) {
+        struct tcache *c = t->cache[module];
+        if (LIKELY(c->generation == atomic_load_explicit(&route_generation, memory_order_relaxed)))
+            p = slab_pop(c->bin[size_class_of(size)]);
+    }
+    thread_leave(t);
+    return p;
+}
+
+void *sluice_malloc(sluice_module module, size_t size)
+{
+    void *p = alloc_fast(module, size);
+    if (LIKELY(p != NULL))
+        return p;
+    return alloc_slow(module, size, ALLOC_ALIGNMENT, 0);
+}
+
+void *sluice_calloc(sluice_module module, size_t count, size_t size)
+{
+    size_t total;
+    if (UNLIKELY(__builtin_mul_overflow(count, size, &total)))
+        return fail(module_get(module), ENOMEM);
+    void *p = alloc_fast(module, total);
+    if (LIKELY(p != NULL))
+        return memset(p, 0, total);
+    return alloc_slow(module, total, ALLOC_ALIGNMENT, SLUICE_ALLOC_ZERO);
+}
+
+void *sluice_aligned_alloc(sluice_module module, size_t alignment, size_t size)
+{
+    if (UNLIKELY(alignment == 0 || (alignment & (alignment - 1)) != 0 ||
+                 alignment > ALLOC_ALIGNMENT_MAX)) {
+        error_set(SLUICE_ERROR_INVALID, "alignment %zu is not a power of two up to 1 GiB",
+                  alignment);
+        return fail(NULL, EINVAL);
+    }
+    if (alignment <= ALLOC_ALIGNMENT)
+        return sluice_malloc(module, size);
+    return alloc_slow(module, size, alignment, 0);
+}
+
+char *sluice_strdup(sluice_module module, const char *s)
+{
+    if (s == NULL) {
+        error_set(SLUICE_ERROR_INVALID, "sluice_strdup: the string is NULL");
+        return fail(NULL, EINVAL);
+    }
+    size_t n = strlen(s) + 1;
+    char *copy = sluice_malloc(module, n);
+    return copy == NULL ? NULL : memcpy(copy, s, n);
+}
+
+/* ---- Finding the owner ---------------------------------------------------------------------- */
+
+struct place_of place_find(const void *p)
+{
+    struct place_of at = {.entry = pagemap_lookup(p)};
+    if ((at.entry & PAGEMAP_SLABS) != 0) {
+        at.slab = slab_of(at.entry, p);
+        at.arena = ((struct chunk *)(at.entry - PAGEMAP_SLABS))->arena;
+        if (atomic_load_explicit(&at.slab->owner, memory_order_relaxed) == SLAB_UNUSED)
+            return (struct place_of){0};
+        at.place = PLACE_SLAB;
+        at.usable = at.slab->object_size;
+    } else if ((at.entry & PAGEMAP_CHUNK) != 0) {
+        at.place = PLACE_CHUNK;
+        at.arena = ((struct chunk *)(at.entry - PAGEMAP_CHUNK))->arena;
+        at.usable = at.arena->ops->usable_size(at.arena->instance, p);
+    } else if ((at.entry & PAGEMAP_EMERGENCY) != 0) {
+        at.place = PLACE_EMERGENCY;
+        at.usable = emergency_usable(at.entry);
+    } else if (((uintptr_t)p & (ALLOC_ALIGNMENT - 1)) == 0 && (uintptr_t)p >= OS_PAGE_SIZE &&
+               header_is_valid(p) && (at.arena = arena_by_id(header_arena(p))) != NULL) {
+        at.place = PLACE_HEADER;
+        at.usable = header_usable(p);
+    }
+    return at;
+}
+
+static __attribute__((noreturn, cold)) void misuse(const char *call, const void *p)
+{
+    log_fatal("%s(%p): the pointer is not an object of Sluice, or was freed before", call, p);
+}
+
+size_t sluice_usable_size(const void *p)
+{
+    if (p == NULL)
+        return 0;
+    uintptr_t entry = pagemap_lookup(p);
+    if (LIKELY((entry & PAGEMAP_SLABS) != 0))
+        return slab_of(entry, p)->object_size;
+    struct place_of at = place_find(p);
+    if (at.place == PLACE_NOWHERE)
+        misuse("sluice_usable_size", p);
+    return at.usable;
+}
+
+static bool is_object(const struct place_of *at, const void *p)
+{
+    if (at->place == PLACE_SLAB) {
+        size_t offset = (size_t)((const char *)p - at->slab->base);
+        return offset % at->slab->object_size == 0 &&
+               offset / at->slab->object_size < at->slab->carved;
+    }
+    return at->place != PLACE_CHUNK || at->arena->ops->check == NULL ||
+           at->arena->ops->check(at->arena->instance, p);
+}
+
+enum sluice_result sluice_owner(const void *p, struct sluice_owner *out)
+{
+    if (out == NULL || out->struct_size < offsetof(struct sluice_owner, backend))
+        return error_set(SLUICE_ERROR_INVALID, "sluice_owner: struct_size is not set");
+    struct place_of at = place_find(p);
+    if (p == NULL || at.place == PLACE_NOWHERE || !is_object(&at, p))
+        return error_set(SLUICE_ERROR_NOT_OWNED, "%p is not an object of Sluice", p);
+    struct sluice_owner found = {
+        .struct_size = out->struct_size,
+        .module = at.arena == NULL ? SLUICE_MODULE_DEFAULT : at.arena->module->id,
+        .backend = at.arena == NULL ? "emergency" : at.arena->name,
+        .kind = at.arena == NULL ? "emergency" : at.arena->ops->name,
+        .object_size = at.usable,
+    };
+    memcpy(out, &found, out->struct_size < sizeof found ? out->struct_size : sizeof found);
+    return SLUICE_OK;
+}
+
+/* ---- Free ----------------------------------------------------------------------------------- */
+
+/* A thread that has no heap in the arena and no memory for one. */
+static void free_without_heap(struct sluice_arena *a, void *base)
+{
+    void *state = NULL;
+    size_t usable = a->ops->free(a->instance, &state, base);
+    if (state != NULL && a->ops->thread_exit != NULL)
+        a->ops->thread_exit(a->instance, state);
+    lock_acquire(&a->heaps_lock);
+    a->past_freed++;
+    a->past_freed_bytes += usable;
+    lock_release(&a->heaps_lock);
+    if (!keeps_limit(a))
+        limit_uncharge(a->module, usable);
+}
+
+static void free_to_backend(struct thread *t, struct sluice_arena *a, void *base, size_t padding)
+{
+    struct heap *h = heap_of(t, a);
+    if (UNLIKELY(h == NULL)) {
+        free_without_heap(a, base);
+        return;
+    }
+    if (h->growth != 0)
+        note_turn(h);
+    size_t usable = a->ops->free(a->instance, &h->state, base) - padding;
+    if (!keeps_limit(a))
+        limit_give(h, usable);
+    h->growth -= h->growth < usable ? h->growth : usable;
+    count_free(h, usable);
+}
+
+static void free_in_section(struct thread *t, void *p)
+{
+    struct place_of at = {.entry = pagemap_lookup(p)};
+    if ((at.entry & PAGEMAP_SLABS) != 0) {
+        struct slab *s = slab_of(at.entry, p);
+        uintptr_t owner = atomic_load_explicit(&s->owner, memory_order_relaxed);
+        if (UNLIKELY(owner == SLAB_UNUSED))
+            misuse("sluice_free", p);
+        if (owner != (uintptr_t)t) {
+            slab_push_remote(s, p);
+        } else if (slab_push(s, p)) {
+            struct sluice_arena *a = ((struct chunk *)(at.entry - PAGEMAP_SLABS))->arena;
+            a->ops->slab_event(a->instance, &t->heaps[a->id]->state, s);
+        }
+    } else if ((at.entry & PAGEMAP_CHUNK) != 0) {
+        free_to_backend(t, ((struct chunk *)(at.entry - PAGEMAP_CHUNK))->arena, p, 0);
+    } else {
+        at = place_find(p);
+        if (UNLIKELY(at.place != PLACE_HEADER))
+            misuse("sluice_free", p);
+        char *base = header_base(p);
+        header_erase(p);
+        free_to_backend(t, at.arena, base, (size_t)((char *)p - base));
+    }
+}
+
+static __attribute__((noinline)) void free_slow(void *p)
+{
+    if (p == NULL)
+        return;
+    int saved = errno;
+    uintptr_t entry = pagemap_lookup(p);
+    if ((entry & (PAGEMAP_SLABS | PAGEMAP_CHUNK | PAGEMAP_EMERGENCY)) == PAGEMAP_EMERGENCY) {
+        emergency_free(p, entry);
+        errno = saved;
+        return;
+    }
+    if (!bootstrap_done())
+        misuse("sluice_free", p); /* nothing but emergencies was ever allocated */
+    threads_reap();
+    struct thread *t = thread_current();
+    if (t == NULL || !thread_enter(t)) {
+        emergency_defer_free(p);
+    } else {
+        free_in_section(t, p);
+        thread_leave(t);
+        after_slow();
+    }
+    errno = saved;
+}
+
+void sluice_free(void *p)
+{
+    struct thread *t = thread_self;
+    uintptr_t entry = pagemap_lookup(p);
+    if (LIKELY((entry & PAGEMAP_SLABS) != 0)) {
+        thread_section_begin(t);
+        struct slab *s = slab_of(entry, p);
+        if (LIKELY(atomic_load_explicit(&s->owner, memory_order_relaxed) ==
+                   atomic_load_explicit(&t->token, memory_order_acquire))) {
+            if (UNLIKELY(slab_push(s, p))) {
+                struct sluice_arena *a = ((struct chunk *)(entry - PAGEMAP_SLABS))->arena;
+                a->ops->slab_event(a->instance, &t->heaps[a->id]->state, s);
+            }
+            thread_leave(t);
+            return;
+        }
+        thread_leave(t);
+    }
+    free_slow(p);
+}
+
+void sluice_free_sized(void *p, size_t size)
+{
+    (void)size;
+    sluice_free(p);
+}
+
+/* ---- Realloc -------------------------------------------------------------------------------- */
+
+/* Lets the backend resize; NULL: it cannot, or a limit forbids it (then *limit_hit). */
+static void *realloc_in_section(struct thread *t, const struct place_of *at, void *p, size_t size)
+{
+    struct sluice_arena *a = at->arena;
+    if (a->ops->realloc == NULL)
+        return NULL;
+    struct route *route = route_of(route_table_current(), a->module);
+    struct route_rule *rule = route == NULL ? NULL : route_rule_for(route, size);
+    if (rule == NULL || atomic_load_explicit(&rule->arena, memory_order_acquire) != a)
+        return NULL; /* this size is now served elsewhere */
+    struct heap *h = heap_of(t, a);
+    if (h == NULL)
+        return NULL;
+    bool header = at->place == PLACE_HEADER;
+    void *base = header ? header_base(p) : p;
+    size_t padding = (size_t)((char *)p - (char *)base);
+    if (padding > HEADER_SIZE || size > HEADER_SIZE_MAX - HEADER_SIZE)
+        return NULL;
+    bool charge = !keeps_limit(a);
+    size_t more = size > at->usable ? size - at->usable : 0;
+    if (charge && more > 0 && !limit_take(h, more))
+        return NULL;
+    if (h->growth != 0 && size < at->usable)
+        note_turn(h);
+    size_t usable = 0;
+    char *q = a->ops->realloc(a->instance, &h->state, base, size + padding, &usable);
+    if (q == NULL) {
+        if (charge && more > 0)
+            limit_give(h, more);
+        return NULL;
+    }
+    usable -= padding;
+    if (header)
+        header_write(q + padding, a->id, usable, padding);
+    if (charge && usable < at->usable)
+        limit_give(h, at->usable - usable);
+    else if (charge)
+        h->credit -= (int64_t)(usable - at->usable - more);
+    if (usable > at->usable) {
+        add(&h->allocated_bytes, usable - at->usable);
+        h->growth += usable - at->usable;
+    } else {
+        add(&h->freed_bytes, at->usable - usable);
+    }
+    return q + padding;
+}
+
+void *sluice_realloc(sluice_module module, void *p, size_t size)
+{
+    if (p == NULL)
+        return sluice_malloc(module, size);
+    struct place_of at = place_find(p);
+    if (UNLIKELY(at.place == PLACE_NOWHERE))
+        misuse("sluice_realloc", p);
+    struct module *m = at.arena == NULL ? module_get(SLUICE_MODULE_DEFAULT) : at.arena->module;
+    if (UNLIKELY(size > (size_t)PTRDIFF_MAX - ALLOC_ALIGNMENT))
+        return fail(m, ENOMEM);
+    /* Close enough: the object stays. */
+    if (at.place == PLACE_SLAB ? size <= at.usable && (size >= at.usable / 2 || at.usable == 16)
+                               : size <= at.usable && at.usable - size < at.usable / 8)
+        return p;
+    if (at.place == PLACE_CHUNK || at.place == PLACE_HEADER) {
+        int saved = errno;
+        struct thread *t = thread_current();
+        if (t != NULL && thread_enter(t)) {
+            void *q = realloc_in_section(t, &at, p, size == 0 ? 1 : size);
+            thread_leave(t);
+            errno = saved;
+            if (q != NULL)
+                return q;
+        }
+    }
+    void *q = sluice_malloc(m->id, size);
+    if (q == NULL)
+        return size <= at.usable ? p : NULL; /* shrinking never fails */
+    memcpy(q, p, size < at.usable ? size : at.usable);
+    sluice_free(p);
+    return q;
+}

@@ -1,0 +1,29 @@
+/* alloc.h - what the public calls of core/alloc.c are made of, for other parts of the core. */
+#ifndef SLUICE_CORE_ALLOC_H
+#define SLUICE_CORE_ALLOC_H
+
+#include <sluice/backend.h>
+
+#include "core/arena.h"
+
+/* Alignment of every object; a power of two. */
+#define ALLOC_ALIGNMENT     ((size_t)16)
+#define ALLOC_ALIGNMENT_MAX ((size_t)1 << 30)
+
+/* Allocates from one arena, header, limit and counters included. In a section of t. */
+void *arena_alloc(struct thread *t, struct sluice_arena *arena, size_t size, size_t alignment,
+                  unsigned flags);
+
+/* Where an object is kept: what its address leads to. */
+enum place { PLACE_NOWHERE, PLACE_SLAB, PLACE_CHUNK, PLACE_HEADER, PLACE_EMERGENCY };
+struct place_of {
+    enum place place;
+    uintptr_t entry;
+    struct sluice_arena *arena; /* NULL in an emergency */
+    struct slab *slab;
+    size_t usable;
+};
+/* Follows the address of a live object. */
+struct place_of place_find(const void *p);
+
+#endif

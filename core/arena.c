@@ -1,0 +1,520 @@
+/* arena.c - see arena.h. */
+#include "core/arena.h"
+
+#include <string.h>
+
+#include "core/control.h"
+#include "core/error.h"
+#include "core/limit.h"
+#include "core/log.h"
+#include "core/meta.h"
+#include "core/os.h"
+#include "core/route.h"
+
+static struct lock arenas_lock;
+static struct lock maintenance_lock;
+static _Atomic(struct sluice_arena *) *arenas; /* by id; ARENA_CAPACITY, mapped */
+static struct sluice_arena *all;
+static uint32_t used_ids, free_ids[64], free_id_count;
+static _Atomic uint32_t arena_count, draining_count;
+
+/* ---- Identity ------------------------------------------------------------------------------- */
+
+static bool options_equal(const struct sluice_arena *a, const struct policy_backend *b)
+{
+    if (a->option_count != b->option_count)
+        return false;
+    for (size_t i = 0; i < a->option_count; i++)
+        if (strcmp(a->options[i].key, b->options[i].key) != 0 ||
+            strcmp(a->options[i].value, b->options[i].value) != 0)
+            return false;
+    return true;
+}
+
+static bool values_equal(const struct sluice_arena *a, const struct policy_backend *b)
+{
+    return a->ops->param_count == 0 ||
+           memcmp(a->values, b->values, a->ops->param_count * sizeof *b->values) == 0;
+}
+
+static bool same_backend(const struct sluice_arena *a, const struct policy_backend *b)
+{
+    return a->ops == b->ops && strcmp(a->name, b->name) == 0;
+}
+
+static bool is_arena_of(const struct sluice_arena *a, const struct policy_backend *b)
+{
+    return same_backend(a, b) && values_equal(a, b) && options_equal(a, b);
+}
+
+/* ---- Making and ending ---------------------------------------------------------------------- */
+
+static uint32_t take_id(void)
+{
+    if (free_id_count > 0)
+        return free_ids[--free_id_count];
+    if (used_ids < ARENA_CAPACITY)
+        return used_ids++;
+    for (uint32_t i = 0; i < used_ids; i++) /* an id that the short list had no room for */
+        if (arenas[i] == NULL)
+            return i;
+    return ARENA_CAPACITY;
+}
+
+static void give_id(uint32_t id)
+{
+    if (free_id_count < sizeof free_ids / sizeof *free_ids)
+        free_ids[free_id_count++] = id;
+}
+
+static bool copy_config(struct sluice_arena *a, const struct policy_backend *b)
+{
+    struct meta_region *r = a->memory;
+    size_t n = b->ops->param_count;
+    a->name = meta_region_strndup(r, b->name, strlen(b->name));
+    a->values = meta_region_alloc(r, (n + 1) * sizeof *a->values);
+    a->options = meta_region_alloc(r, (b->option_count + 1) * sizeof *a->options);
+    if (a->name == NULL || a->values == NULL || a->options == NULL)
+        return false;
+    if (n > 0)
+        memcpy(a->values, b->values, n * sizeof *a->values);
+    for (size_t i = 0; i < b->option_count; i++) {
+        const struct sluice_option *o = &b->options[i];
+        a->options[i].key = meta_region_strndup(r, o->key, strlen(o->key));
+        a->options[i].value = meta_region_strndup(r, o->value, strlen(o->value));
+        if (a->options[i].key == NULL || a->options[i].value == NULL)
+            return false;
+    }
+    a->option_count = b->option_count;
+    return true;
+}
+
+static struct sluice_arena_config config_of(struct sluice_arena *a)
+{
+    return (struct sluice_arena_config){
+        .struct_size = sizeof(struct sluice_arena_config),
+        .owner = a,
+        .name = a->name,
+        .module = a->module->id,
+        .values = a->values,
+        .options = a->options,
+        .option_count = a->option_count,
+    };
+}
+
+/* In arenas_lock. */
+static struct sluice_arena *arena_create(struct module *module, const struct policy_backend *b)
+{
+    uint32_t id = take_id();
+    if (id == ARENA_CAPACITY) {
+        error_set(SLUICE_ERROR_LIMIT, "all %d arenas are in use", ARENA_CAPACITY);
+        return NULL;
+    }
+    struct sluice_arena *a = meta_alloc(sizeof *a);
+    struct meta_region *memory = a == NULL ? NULL : meta_region_create_small();
+    enum sluice_result why = SLUICE_ERROR_NO_MEMORY;
+    if (memory != NULL) {
+        a->ops = b->ops;
+        a->module = module;
+        a->id = id;
+        a->memory = memory;
+        a->purge_due = UINT64_MAX;
+        if (copy_config(a, b)) {
+            struct sluice_arena_config config = config_of(a);
+            why = b->ops->arena_create(&config, &a->instance);
+        }
+    }
+    if (why != SLUICE_OK) {
+        if (why == SLUICE_ERROR_NO_MEMORY)
+            error_set(why, "no memory for an arena of backend \"%s\"", b->name);
+        log_line(LOG_LEVEL_ERROR, "module \"%s\": no arena of backend \"%s\": %s", module->name,
+                 b->name, sluice_error_message());
+        meta_region_destroy(memory);
+        meta_free(a, sizeof *a);
+        give_id(id);
+        return NULL;
+    }
+    a->module_next = module->arenas;
+    module->arenas = a;
+    a->next = all;
+    if (all != NULL)
+        all->prev = a;
+    all = a;
+    arena_count++;
+    atomic_store_explicit(&arenas[id], a, memory_order_release);
+    return a;
+}
+
+struct sluice_arena *arena_get(struct module *module, const struct policy_backend *backend)
+{
+    lock_acquire(&arenas_lock);
+    if (arenas == NULL)
+        arenas = os_map(ARENA_CAPACITY * sizeof *arenas, OS_PAGE_SIZE);
+    struct sluice_arena *a = module->arenas;
+    while (a != NULL && !is_arena_of(a, backend))
+        a = a->module_next;
+    if (a != NULL && a->draining) {
+        a->draining = false;
+        draining_count--;
+    } else if (a == NULL && arenas != NULL) {
+        a = arena_create(module, backend);
+    }
+    lock_release(&arenas_lock);
+    return a;
+}
+
+struct sluice_arena *arena_by_id(uint32_t id)
+{
+    if (id >= ARENA_CAPACITY || arenas == NULL)
+        return NULL;
+    return atomic_load_explicit(&arenas[id], memory_order_acquire);
+}
+
+/* In arenas_lock; the arena has no live object, no heap, and no table leads to it. */
+static void arena_end(struct sluice_arena *a)
+{
+    struct arena_usage usage;
+    arena_usage(a, &usage);
+    struct module *m = a->module;
+    m->past_allocated += usage.allocated;
+    m->past_freed += usage.freed;
+    a->ops->arena_destroy(a->instance);
+    struct sluice_arena **at = &m->arenas;
+    while (*at != a)
+        at = &(*at)->module_next;
+    *at = a->module_next;
+    if (a->prev != NULL)
+        a->prev->next = a->next;
+    else
+        all = a->next;
+    if (a->next != NULL)
+        a->next->prev = a->prev;
+    atomic_store_explicit(&arenas[a->id], NULL, memory_order_release);
+    give_id(a->id);
+    arena_count--;
+    draining_count--;
+    meta_region_destroy(a->memory);
+    meta_free(a, sizeof *a);
+}
+
+static void end_heap_in(struct thread *t, void *arg)
+{
+    struct sluice_arena *a = arg;
+    if (a->id < t->heap_capacity && t->heaps[a->id] != NULL)
+        heap_destroy(t->heaps[a->id]);
+}
+
+unsigned arenas_collect(void)
+{
+    if (!thread_lock_unless_diverted(&maintenance_lock))
+        return 0;
+    lock_acquire(&arenas_lock);
+    struct sluice_arena *a = all;
+    lock_release(&arenas_lock);
+    unsigned left = 0;
+    for (struct sluice_arena *next; a != NULL; a = next) {
+        next = a->next;
+        lock_acquire(&arenas_lock);
+        bool draining = a->draining;
+        lock_release(&arenas_lock);
+        if (!draining)
+            continue;
+        left++;
+        struct arena_usage usage;
+        arena_usage(a, &usage);
+        if (usage.live_objects != 0)
+            continue;
+        /* A free may be between the backend and our counters: holding each thread once ends that. */
+        threads_each_held(end_heap_in, a, 0);
+        lock_acquire(&arenas_lock);
+        arena_usage(a, &usage);
+        if (a->draining && usage.live_objects == 0 && a->heaps == NULL) {
+            arena_end(a);
+            left--;
+        }
+        lock_release(&arenas_lock);
+    }
+    lock_release(&maintenance_lock);
+    return left;
+}
+
+void arenas_follow(const struct policy *policy)
+{
+    lock_acquire(&maintenance_lock);
+    bool *used = meta_alloc(policy->backend_count + 1);
+    lock_acquire(&arenas_lock);
+    for (uint32_t id = 0; used != NULL && id < module_count(); id++) {
+        struct module *m = module_get((sluice_module)id);
+        if (m->arenas == NULL)
+            continue;
+        memset(used, 0, policy->backend_count);
+        route_backends_of(policy, m, used);
+        for (struct sluice_arena *a = m->arenas; a != NULL; a = a->module_next) {
+            bool routed = false;
+            for (size_t b = 0; b < policy->backend_count && !routed; b++)
+                routed = used[b] && is_arena_of(a, &policy->backends[b]);
+            if (routed == a->draining) {
+                a->draining = !routed;
+                draining_count += routed ? -1u : 1u;
+            }
+        }
+    }
+    lock_release(&arenas_lock);
+    meta_free(used, policy->backend_count + 1);
+    lock_release(&maintenance_lock);
+    control_poke();
+}
+
+/* Before the new table is in force: a living arena of the same name takes the new parameters, where its backend can. */
+void arenas_configure(const struct policy *policy)
+{
+    lock_acquire(&arenas_lock);
+    for (struct sluice_arena *a = all; a != NULL; a = a->next)
+        for (size_t i = 0; i < policy->backend_count; i++) {
+            const struct policy_backend *b = &policy->backends[i];
+            if (!same_backend(a, b) || !options_equal(a, b) || values_equal(a, b) ||
+                a->ops->configure == NULL)
+                continue;
+            struct sluice_arena_config config = config_of(a);
+            config.values = b->values;
+            if (a->ops->configure(a->instance, &config) == SLUICE_OK)
+                memcpy(a->values, b->values, a->ops->param_count * sizeof *b->values);
+        }
+    lock_release(&arenas_lock);
+}
+
+void arenas_count(uint64_t *total, uint64_t *draining)
+{
+    *total = arena_count;
+    *draining = draining_count;
+}
+
+/* ---- Heaps ---------------------------------------------------------------------------------- */
+
+struct heap *heap_make(struct thread *t, struct sluice_arena *arena)
+{
+    if (!thread_reserve_heaps(t, arena->id))
+        return NULL;
+    struct heap *h = meta_alloc(sizeof *h);
+    if (h == NULL)
+        return NULL;
+    h->arena = arena;
+    h->thread = t;
+    lock_acquire(&arena->heaps_lock);
+    h->next = arena->heaps;
+    if (arena->heaps != NULL)
+        arena->heaps->prev = h;
+    arena->heaps = h;
+    lock_release(&arena->heaps_lock);
+    t->heaps[arena->id] = h;
+    return h;
+}
+
+void heap_destroy(struct heap *h)
+{
+    struct sluice_arena *a = h->arena;
+    if (h->state != NULL && a->ops->thread_exit != NULL)
+        a->ops->thread_exit(a->instance, h->state);
+    limit_return_credit(h);
+    lock_acquire(&a->heaps_lock);
+    a->past_allocated += h->allocated;
+    a->past_allocated_bytes += h->allocated_bytes;
+    a->past_freed += h->freed;
+    a->past_freed_bytes += h->freed_bytes;
+    if (h->prev != NULL)
+        h->prev->next = h->next;
+    else
+        a->heaps = h->next;
+    if (h->next != NULL)
+        h->next->prev = h->prev;
+    lock_release(&a->heaps_lock);
+    h->thread->heaps[a->id] = NULL;
+    meta_free(h, sizeof *h);
+}
+
+/* ---- Usage ---------------------------------------------------------------------------------- */
+
+static uint64_t load(const _Atomic uint64_t *n)
+{
+    return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+void arena_usage(struct sluice_arena *a, struct arena_usage *out)
+{
+    struct sluice_backend_stats stats = {.struct_size = sizeof stats};
+    a->ops->stats(a->instance, &stats);
+    *out = (struct arena_usage){.cached_bytes = stats.cached_bytes,
+                                .metadata_bytes = stats.metadata_bytes + sizeof *a + OS_PAGE_SIZE};
+    bool counts = (a->ops->capabilities & SLUICE_BACKEND_COUNTS) != 0;
+    uint64_t bytes = 0;
+    lock_acquire(&a->heaps_lock);
+    if (!counts) {
+        out->allocated = a->past_allocated;
+        out->freed = a->past_freed;
+        bytes = a->past_allocated_bytes - a->past_freed_bytes;
+    }
+    for (struct heap *h = a->heaps; h != NULL; h = h->next) {
+        out->metadata_bytes += sizeof *h;
+        if (counts)
+            continue;
+        /* Frees first: an object that is freed elsewhere meanwhile was allocated before. */
+        uint64_t freed = load(&h->freed), freed_bytes = load(&h->freed_bytes);
+        out->freed += freed;
+        out->allocated += load(&h->allocated);
+        bytes += load(&h->allocated_bytes) - freed_bytes;
+    }
+    lock_release(&a->heaps_lock);
+    if (counts) {
+        out->live_objects = stats.live_objects;
+        out->live_bytes = stats.live_bytes;
+        out->allocated = stats.allocated_objects;
+        out->freed = stats.freed_objects;
+        return;
+    }
+    /* Modulo 2^64, and a torn reading of busy threads may be a little below zero. */
+    out->live_objects =
+        (int64_t)(out->allocated - out->freed) > 0 ? out->allocated - out->freed : 0;
+    out->live_bytes = (int64_t)bytes > 0 ? bytes : 0;
+}
+
+void module_usage(struct module *m, struct arena_usage *out, uint64_t *draining_bytes)
+{
+    *out = (struct arena_usage){0};
+    *draining_bytes = 0;
+    lock_acquire(&arenas_lock);
+    out->allocated = m->past_allocated;
+    out->freed = m->past_freed;
+    for (struct sluice_arena *a = m->arenas; a != NULL; a = a->module_next) {
+        struct arena_usage one;
+        arena_usage(a, &one);
+        out->live_objects += one.live_objects;
+        out->live_bytes += one.live_bytes;
+        out->allocated += one.allocated;
+        out->freed += one.freed;
+        out->cached_bytes += one.cached_bytes;
+        out->metadata_bytes += one.metadata_bytes;
+        if (a->draining)
+            *draining_bytes += one.live_bytes;
+    }
+    lock_release(&arenas_lock);
+    uint64_t peak = load(&m->peak);
+    while (out->live_bytes > peak &&
+           !atomic_compare_exchange_weak_explicit(&m->peak, &peak, out->live_bytes,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+void arena_note_growth(struct sluice_arena *arena, size_t bytes)
+{
+    atomic_fetch_add_explicit(&arena->module->grown, bytes, memory_order_relaxed);
+}
+
+void arena_note_turn(struct sluice_arena *arena)
+{
+    struct module *m = arena->module;
+    if (load(&m->grown) < load(&m->step))
+        return;
+    struct arena_usage usage;
+    uint64_t draining;
+    atomic_store_explicit(&m->grown, 0, memory_order_relaxed);
+    module_usage(m, &usage, &draining);
+    /* Adding up costs time in proportion to what there is; so does what must grow before the next. */
+    uint64_t step = usage.live_bytes / 32;
+    atomic_store_explicit(&m->step, step > 0 ? step : 1, memory_order_relaxed);
+}
+
+/* ---- Maintenance ---------------------------------------------------------------------------- */
+
+uint64_t arenas_walk(uint64_t (*fn)(struct sluice_arena *arena, void *arg), void *arg)
+{
+    if (!thread_lock_unless_diverted(&maintenance_lock))
+        return 0;
+    lock_acquire(&arenas_lock);
+    struct sluice_arena *a = all;
+    lock_release(&arenas_lock);
+    uint64_t sum = 0;
+    for (; a != NULL; a = a->next)
+        sum += fn(a, arg);
+    lock_release(&maintenance_lock);
+    return sum;
+}
+
+size_t arena_purge(struct sluice_arena *a, uint64_t now, unsigned flags)
+{
+    if (a->ops->purge == NULL)
+        return 0;
+    uint64_t next = UINT64_MAX;
+    atomic_store_explicit(&a->purge_due, UINT64_MAX, memory_order_relaxed);
+    size_t bytes = a->ops->purge(a->instance, now, flags, &next);
+    if (next != UINT64_MAX)
+        sluice_purge_wanted(a, next);
+    return bytes;
+}
+
+static uint64_t trim_one(struct sluice_arena *a, void *module)
+{
+    if (module != NULL && a->module != module)
+        return 0;
+    return arena_purge(a, os_now(), SLUICE_PURGE_FORCE);
+}
+
+size_t arenas_trim(struct module *module)
+{
+    return arenas_walk(trim_one, module);
+}
+
+static void flush_heap_in(struct thread *t, void *arg)
+{
+    struct sluice_arena *a = arg;
+    struct heap *h = a->id < t->heap_capacity ? t->heaps[a->id] : NULL;
+    if (h == NULL)
+        return;
+    if (h->state != NULL && a->ops->thread_flush != NULL)
+        a->ops->thread_flush(a->instance, h->state);
+    limit_return_credit(h);
+}
+
+void arena_flush_threads(struct sluice_arena *arena)
+{
+    threads_each_held(flush_heap_in, arena, 20000000);
+}
+
+void sluice_purge_wanted(struct sluice_arena *owner, uint64_t due)
+{
+    uint64_t old = load(&owner->purge_due);
+    while (due < old &&
+           !atomic_compare_exchange_weak_explicit(&owner->purge_due, &old, due,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+    control_wake_at(due);
+}
+
+int sluice_arena_charge(struct sluice_arena *owner, size_t bytes)
+{
+    return limit_charge(owner->module, bytes);
+}
+
+void sluice_arena_uncharge(struct sluice_arena *owner, size_t bytes)
+{
+    limit_uncharge(owner->module, bytes);
+}
+
+void *sluice_metadata_alloc(size_t size)
+{
+    return meta_alloc(size);
+}
+
+void sluice_metadata_free(void *p, size_t size)
+{
+    meta_free(p, size);
+}
+
+void arenas_fork_prepare(void)
+{
+    lock_acquire(&maintenance_lock);
+}
+
+void arenas_fork_end(void)
+{
+    lock_release(&maintenance_lock);
+}

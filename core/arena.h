@@ -1,0 +1,125 @@
+/* arena.h - arenas, and each thread's heap in them.
+ *
+ *   arena  one instance of a backend with its parameters, for one module. It is found by (module, backend name,
+ *          parameters): a policy that comes back finds the arena that it had.
+ *   heap   one thread's part of one arena: the backend's thread state and this thread's counters.
+ *
+ * An arena that no route leads to drains: its objects are freed to it as before, and when the last is gone the
+ * control thread ends it. What it counted stays in its module's totals.
+ */
+#ifndef SLUICE_CORE_ARENA_H
+#define SLUICE_CORE_ARENA_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sluice/backend.h>
+
+#include "core/lock.h"
+#include "core/module.h"
+#include "core/policy.h"
+#include "core/thread.h"
+
+#define ARENA_CAPACITY 65536 /* ids fit the header of objects that carry one */
+
+struct sluice_arena {
+    const struct sluice_backend_ops *ops;
+    void *instance; /* the backend's */
+    struct module *module;
+    uint32_t id;
+    bool draining; /* in the arenas lock */
+    const char *name;
+    uint64_t *values;
+    struct sluice_option *options;
+    size_t option_count;
+    struct meta_region *memory; /* holds name, values and options */
+
+    struct lock heaps_lock; /* below "arenas" */
+    struct heap *heaps;     /* of all threads, by next */
+    /* Of heaps that are gone. */
+    uint64_t past_allocated, past_allocated_bytes, past_freed, past_freed_bytes;
+
+    _Atomic uint64_t purge_due; /* CLOCK_MONOTONIC ns; UINT64_MAX: nothing to do */
+
+    struct sluice_arena *module_next, *next, *prev;
+};
+
+struct heap {
+    struct sluice_arena *arena;
+    struct thread *thread;
+    void *state; /* the backend's thread_state */
+    /* Written by the thread alone; read by anyone. Unused when the backend counts. */
+    _Atomic uint64_t allocated, allocated_bytes, freed, freed_bytes;
+    int64_t credit; /* bytes charged to the module's limit and not used */
+    uint64_t
+        growth; /* bytes allocated less freed since the module's peak was looked at; at least 0 */
+    struct heap *next, *prev;
+};
+
+/* The arena for a module and a named backend of a policy, made when it does not exist. NULL: no memory, or
+ * what the backend said (error_set, logged once). Inside sections. */
+struct sluice_arena *arena_get(struct module *module, const struct policy_backend *backend);
+
+/* By id, or NULL. Any thread that knows a live object of it. */
+struct sluice_arena *arena_by_id(uint32_t id);
+
+/* Before a new policy is in force: a living arena whose backend changed its parameters takes them, where it can.
+ * Outside sections. */
+void arenas_configure(const struct policy *policy);
+
+/* After it is in force, and nobody uses an older table: marks what drains. Outside sections. */
+void arenas_follow(const struct policy *policy);
+
+/* Ends the arenas that drain and are empty. Outside sections. Returns how many drain still. */
+unsigned arenas_collect(void);
+
+/* Runs fn for each arena; what it returns is added up. Arenas are not ended meanwhile, but new ones may be missed. One
+ * walk at a time (the maintenance lock); outside sections. 0 when a fork is under way. */
+uint64_t arenas_walk(uint64_t (*fn)(struct sluice_arena *arena, void *arg), void *arg);
+
+/* Numbers of arenas: all, and those that drain. */
+void arenas_count(uint64_t *all, uint64_t *draining);
+
+/* This thread's heap in an arena; made when need be. NULL without memory. In a section of t. */
+struct heap *heap_make(struct thread *t, struct sluice_arena *arena);
+
+static inline struct heap *heap_of(struct thread *t, struct sluice_arena *arena)
+{
+    struct heap *h = arena->id < t->heap_capacity ? t->heaps[arena->id] : NULL;
+    return __builtin_expect(h != NULL, 1) ? h : heap_make(t, arena);
+}
+
+/* Hands what the heap holds back to its arena, adds its counters there, and removes it from its thread. The
+ * caller has the thread to itself. */
+void heap_destroy(struct heap *heap);
+
+struct arena_usage {
+    uint64_t live_objects, live_bytes, allocated, freed, cached_bytes, metadata_bytes;
+};
+/* What an arena holds now. Any thread; takes heaps_lock and the backend's own. */
+void arena_usage(struct sluice_arena *arena, struct arena_usage *out);
+
+/* Gives memory back: what is due at `now`, or everything (SLUICE_PURGE_FORCE). From arenas_walk() only. */
+size_t arena_purge(struct sluice_arena *arena, uint64_t now, unsigned flags);
+
+/* Gives everything back that a module keeps for reuse (NULL: all modules). Outside sections. */
+size_t arenas_trim(struct module *module);
+
+/* For a backend's purge(): runs ops->thread_flush for every thread that has a heap in the arena, each held outside of
+ * sections. Outside sections. */
+void arena_flush_threads(struct sluice_arena *arena);
+
+/* Peak of a module (called by backends that keep slabs): memory was made ready for allocation; an allocation
+ * trend turned. */
+void arena_note_growth(struct sluice_arena *arena, size_t bytes);
+void arena_note_turn(struct sluice_arena *arena);
+
+/* Adds up what a module holds, and keeps its peak. Inside sections. */
+void module_usage(struct module *module, struct arena_usage *out, uint64_t *draining_bytes);
+
+/* For fork: no walk is under way between the two. */
+void arenas_fork_prepare(void);
+void arenas_fork_end(void);
+
+#endif

@@ -1,0 +1,30 @@
+/* control.h - the control thread: purges when it is due, ends drained arenas, reloads when asked.
+ *
+ * It is started when there is something for it to do, sleeps until the next time that something is due, and blocks all
+ * signals. Where no thread can be made, what is due is done by allocating threads on their slow path.
+ */
+#ifndef SLUICE_CORE_CONTROL_H
+#define SLUICE_CORE_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Something is due at that time (CLOCK_MONOTONIC, ns). Any thread, also in sections. */
+void control_wake_at(uint64_t due);
+
+/* Look again at what there is to do: drained arenas, files to watch. Any thread, also in sections. */
+void control_poke(void);
+
+/* Starts the thread when it is wanted and does not run; does its work where it cannot run. Outside sections;
+ * cheap when there is nothing to do. */
+void control_run_wanted(void);
+
+/* Asks for a reload. Async-signal-safe. */
+void control_request_reload(void);
+
+/* true: the thread runs, or was started now. Outside sections. */
+bool control_ensure(void);
+
+void control_fork_child(void);
+
+#endif

@@ -1,0 +1,64 @@
+/* fork.c - see fork.h, and thread.h for the idea: before the copy is made, every thread is held outside of sections, so no
+ * lock of the allocator is held and nothing is half changed. The child finds everything in order, with the other threads'
+ * records marked as gone. */
+#include "core/fork.h"
+
+#include <pthread.h>
+
+#include "core/arena.h"
+#include "core/control.h"
+#include "core/module.h"
+#include "core/registry.h"
+#include "core/reload.h"
+#include "core/thread.h"
+
+static void tell_one(const struct sluice_backend_ops *ops, void *stage)
+{
+    if (ops->fork != NULL)
+        ops->fork(*(enum sluice_fork_stage *)stage);
+}
+
+static void tell_backends(enum sluice_fork_stage stage)
+{
+    registry_each(tell_one, &stage);
+}
+
+static void prepare(void)
+{
+    reload_fork_prepare();
+    arenas_fork_prepare();
+    threads_fork_prepare();
+    registry_fork_prepare();
+    modules_fork_prepare();
+    tell_backends(SLUICE_FORK_PREPARE);
+}
+
+static void finish(enum sluice_fork_stage stage)
+{
+    tell_backends(stage);
+    modules_fork_end();
+    registry_fork_end();
+    if (stage == SLUICE_FORK_CHILD) {
+        control_fork_child();
+        threads_fork_child();
+    } else {
+        threads_fork_parent();
+    }
+    arenas_fork_end();
+    reload_fork_end();
+}
+
+static void parent(void)
+{
+    finish(SLUICE_FORK_PARENT);
+}
+
+static void child(void)
+{
+    finish(SLUICE_FORK_CHILD);
+}
+
+void fork_init(void)
+{
+    pthread_atfork(prepare, parent, child);
+}

@@ -1,0 +1,167 @@
+/* limit.c - see limit.h. */
+#include "core/limit.h"
+
+#include "core/log.h"
+#include "core/route.h"
+
+/* What a thread takes in advance; with 32 threads at the limit, all advances together stay far below a chunk
+ * for each. */
+#define ADVANCE ((int64_t)256 << 10)
+
+static _Atomic(sluice_limit_callback *) callback;
+static _Atomic(void *) callback_arg;
+
+void sluice_on_limit(sluice_limit_callback *fn, void *arg)
+{
+    atomic_store_explicit(&callback, NULL, memory_order_release);
+    atomic_store_explicit(&callback_arg, arg, memory_order_release);
+    atomic_store_explicit(&callback, fn, memory_order_release);
+}
+
+static uint64_t load(const _Atomic uint64_t *n)
+{
+    return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+bool limit_charge(struct module *m, size_t bytes)
+{
+    uint64_t held = atomic_fetch_add_explicit(&m->held, bytes, memory_order_relaxed) + bytes;
+    uint64_t hard = load(&m->hard);
+    if (hard != 0 && held > hard && !thread_self->beyond_limit) {
+        thread_self->limit_hit = true;
+        atomic_fetch_sub_explicit(&m->held, bytes, memory_order_relaxed);
+        return false;
+    }
+    uint64_t soft = load(&m->soft);
+    if (soft != 0 && held > soft && !atomic_load_explicit(&m->over_soft, memory_order_relaxed) &&
+        !atomic_exchange_explicit(&m->over_soft, true, memory_order_relaxed))
+        atomic_fetch_or_explicit(&m->pending, LIMIT_PENDING_SOFT, memory_order_relaxed);
+    return true;
+}
+
+void limit_uncharge(struct module *m, size_t bytes)
+{
+    uint64_t held = atomic_fetch_sub_explicit(&m->held, bytes, memory_order_relaxed) - bytes;
+    if (atomic_load_explicit(&m->over_soft, memory_order_relaxed)) {
+        uint64_t soft = load(&m->soft);
+        if (held < soft - soft / 10)
+            atomic_store_explicit(&m->over_soft, false, memory_order_relaxed);
+    }
+}
+
+bool limit_take(struct heap *h, size_t bytes)
+{
+    int64_t need = (int64_t)bytes - h->credit;
+    if (need <= 0) {
+        h->credit = -need;
+        return true;
+    }
+    struct module *m = h->arena->module;
+    uint64_t hard = load(&m->hard);
+    if ((hard == 0 || hard >= 64 * (uint64_t)ADVANCE) &&
+        limit_charge(m, (size_t)(need + ADVANCE))) {
+        h->credit = ADVANCE;
+        return true;
+    }
+    if (!limit_charge(m, (size_t)need))
+        return false;
+    h->credit = 0;
+    return true;
+}
+
+void limit_give(struct heap *h, size_t bytes)
+{
+    h->credit += (int64_t)bytes;
+    if (h->credit > 2 * ADVANCE) {
+        limit_uncharge(h->arena->module, (size_t)(h->credit - ADVANCE));
+        h->credit = ADVANCE;
+    }
+}
+
+void limit_return_credit(struct heap *h)
+{
+    if (h->credit > 0)
+        limit_uncharge(h->arena->module, (size_t)h->credit);
+    h->credit = 0;
+}
+
+void limit_follow_module(const struct policy *policy, struct module *m)
+{
+    const struct policy_module *entry = policy_find_module(policy, m->name);
+    static const struct policy_limit none;
+    const struct policy_limit *limit = entry == NULL ? &none : &entry->limit;
+    atomic_store_explicit(&m->soft, limit->soft, memory_order_relaxed);
+    atomic_store_explicit(&m->hard, limit->hard, memory_order_relaxed);
+    atomic_store_explicit(&m->on_soft, (uint32_t)limit->on_soft, memory_order_relaxed);
+    atomic_store_explicit(&m->on_hard, (uint32_t)limit->on_hard, memory_order_relaxed);
+    if (limit->soft == 0 || load(&m->held) <= limit->soft)
+        atomic_store_explicit(&m->over_soft, false, memory_order_relaxed);
+}
+
+void limits_follow(const struct policy *policy)
+{
+    for (uint32_t id = 0; id < module_count(); id++)
+        limit_follow_module(policy, module_get((sluice_module)id));
+}
+
+static void notify(struct module *m, bool hard)
+{
+    uint64_t limit = load(hard ? &m->hard : &m->soft), held = load(&m->held);
+    log_line(LOG_LEVEL_WARN, "module \"%s\" reached its %s limit: %llu of %llu bytes", m->name,
+             hard ? "hard" : "soft", (unsigned long long)held, (unsigned long long)limit);
+    sluice_limit_callback *fn = atomic_load_explicit(&callback, memory_order_acquire);
+    if (fn != NULL)
+        fn(m->id, hard, held, limit, atomic_load_explicit(&callback_arg, memory_order_acquire));
+}
+
+static void die(struct module *m, bool hard, size_t size)
+{
+    log_fatal("module \"%s\": an allocation of %zu bytes exceeds its %s limit of %llu bytes (%llu "
+              "held), and its policy says abort",
+              m->name, size, hard ? "hard" : "soft",
+              (unsigned long long)load(hard ? &m->hard : &m->soft),
+              (unsigned long long)load(&m->held));
+}
+
+void limit_act_soft(struct module *m)
+{
+    uint32_t pending =
+        atomic_fetch_and_explicit(&m->pending, ~(uint32_t)LIMIT_PENDING_SOFT, memory_order_relaxed);
+    if ((pending & LIMIT_PENDING_SOFT) == 0)
+        return;
+    switch ((enum policy_action)atomic_load_explicit(&m->on_soft, memory_order_relaxed)) {
+    case POLICY_ACTION_TRIM:
+        arenas_trim(m);
+        break;
+    case POLICY_ACTION_NOTIFY:
+        notify(m, false);
+        break;
+    case POLICY_ACTION_ABORT:
+        die(m, false, 0);
+        break;
+    case POLICY_ACTION_FAIL: /* decided where the size is known: see alloc.c */
+    case POLICY_ACTION_FALLBACK:
+        break;
+    }
+}
+
+bool limit_act_hard(struct module *m, size_t size, bool limit_hit)
+{
+    if (!limit_hit) /* the system has nothing left: what all modules keep for reuse may help */
+        return size <= PTRDIFF_MAX / 2 && arenas_trim(NULL) > 0;
+    switch ((enum policy_action)atomic_load_explicit(&m->on_hard, memory_order_relaxed)) {
+    case POLICY_ACTION_NOTIFY:
+        notify(m, true);
+        return false;
+    case POLICY_ACTION_ABORT:
+        die(m, true, size);
+        return false;
+    case POLICY_ACTION_TRIM:
+        arenas_trim(m);
+        return true;
+    case POLICY_ACTION_FAIL:
+    case POLICY_ACTION_FALLBACK:
+        return false;
+    }
+    return false;
+}

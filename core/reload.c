@@ -1,0 +1,393 @@
+/* reload.c - see reload.h. */
+#include "core/reload.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/bootstrap.h"
+#include "core/control.h"
+#include "core/error.h"
+#include "core/limit.h"
+#include "core/lock.h"
+#include "core/log.h"
+#include "core/meta.h"
+#include "core/os.h"
+#include "core/process.h"
+#include "core/route.h"
+#include "core/thread.h"
+
+#define ERROR_SIZE 4096
+#define FILES_MAX  64
+#define LINKS_MAX  16
+
+/* What a file was when it was read: any change of it means a change of content, or of which file it is. */
+struct signature {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec changed;
+};
+
+static struct lock reload_lock;
+static struct sluice_reload_status status = {.struct_size = sizeof status};
+static struct signature signatures[FILES_MAX];
+static char error_text[ERROR_SIZE];
+static char
+    watched_path[PATH_MAX]; /* of the last attempt: a broken file is watched until it is whole */
+
+/* ---- Signals -------------------------------------------------------------------------------- */
+
+static struct sigaction before[NSIG];
+static _Atomic bool handled[NSIG]; /* our handler is installed, and asks for a reload */
+static int policy_signal;          /* the one that the policy asked for; 0: none */
+
+static void on_signal(int signo, siginfo_t *info, void *context)
+{
+    int saved = errno;
+    if (atomic_load_explicit(&handled[signo], memory_order_relaxed))
+        control_request_reload();
+    const struct sigaction *old = &before[signo];
+    if ((old->sa_flags & SA_SIGINFO) != 0) {
+        if (old->sa_sigaction != NULL)
+            old->sa_sigaction(signo, info, context);
+    } else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
+        old->sa_handler(signo);
+    }
+    errno = saved;
+}
+
+static bool ours(const struct sigaction *a)
+{
+    return (a->sa_flags & SA_SIGINFO) != 0 && a->sa_sigaction == on_signal;
+}
+
+static enum sluice_result handle_signal(int signo)
+{
+    struct sigaction now, action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    if (signo <= 0 || signo >= NSIG || sigaction(signo, NULL, &now) != 0)
+        return error_set(SLUICE_ERROR_INVALID, "signal %d cannot be handled", signo);
+    if (!control_ensure())
+        return error_set(SLUICE_ERROR_UNSUPPORTED, "no control thread can be made for reloads");
+    if (!ours(&now)) {
+        before[signo] = now;
+        if (sigaction(signo, &action, NULL) != 0)
+            return error_set(SLUICE_ERROR_INVALID, "signal %d cannot be handled", signo);
+    }
+    atomic_store_explicit(&handled[signo], true, memory_order_relaxed);
+    return SLUICE_OK;
+}
+
+static void unhandle_signal(int signo)
+{
+    struct sigaction now;
+    atomic_store_explicit(&handled[signo], false, memory_order_relaxed);
+    if (sigaction(signo, NULL, &now) == 0 && ours(&now))
+        sigaction(signo, &before[signo], NULL);
+}
+
+static void follow_signal(int signo)
+{
+    if (signo == policy_signal)
+        return;
+    if (policy_signal != 0)
+        unhandle_signal(policy_signal);
+    if (signo != 0 && handle_signal(signo) != SLUICE_OK)
+        log_line(LOG_LEVEL_ERROR, "reload.signal: %s", sluice_error_message());
+    policy_signal = signo;
+}
+
+enum sluice_result sluice_reload_on_signal(int signo)
+{
+    bootstrap_wait();
+    lock_acquire(&reload_lock);
+    enum sluice_result result = handle_signal(signo);
+    lock_release(&reload_lock);
+    return result;
+}
+
+/* ---- Loading: all with the reload lock held -------------------------------------------------- */
+
+static struct signature signature_of(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return (struct signature){0};
+    return (struct signature){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
+}
+
+static bool same_signature(const struct signature *a, const struct signature *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+/* Before the file is read: a change during the reading is then seen as one. */
+static struct signature signature_before;
+
+static void note_files(const struct policy *policy)
+{
+    for (size_t i = 0; i < policy->file_count && i < FILES_MAX; i++)
+        signatures[i] = signature_of(policy->files[i]);
+    if (policy->file_count > 0)
+        signatures[0] = signature_before;
+}
+
+static struct policy *policy_in_force(void)
+{
+    return route_table_current()->policy;
+}
+
+static void note_failure(const char *why)
+{
+    status.failures++;
+    snprintf(status.last_error, sizeof status.last_error, "%.1000s", why);
+}
+
+static enum sluice_result put_in_force(struct policy *policy)
+{
+    struct route_table *table = route_table_create(policy);
+    if (table == NULL) {
+        policy_destroy(policy);
+        note_failure("no memory for a route table");
+        return error_set(SLUICE_ERROR_NO_MEMORY, "%s", status.last_error);
+    }
+    policy_diff(policy_in_force(), policy, status.last_report, sizeof status.last_report);
+    note_files(policy);
+    process_follow(&policy->process);
+    snprintf(status.path, sizeof status.path, "%s", policy->path == NULL ? "" : policy->path);
+    route_table_publish(table);
+    follow_signal(policy->reload.signal);
+    control_poke();
+    status.successes++;
+    status.last_success_time = os_wall_time();
+    status.last_error[0] = '\0';
+    log_line(LOG_LEVEL_INFO, "policy %s in force, generation %llu",
+             policy->path == NULL ? "<string>" : policy->path,
+             (unsigned long long)atomic_load(&route_generation));
+    return SLUICE_OK;
+}
+
+static enum sluice_result load(const char *path, const char *yaml, size_t length, bool log)
+{
+    struct policy *policy = NULL;
+    status.attempts++;
+    status.last_attempt_time = os_wall_time();
+    if (path != NULL)
+        signature_before = signature_of(path);
+    enum sluice_result result =
+        path != NULL ? policy_read_file(path, &policy, error_text, sizeof error_text)
+                     : policy_read_string(yaml, length, &policy, error_text, sizeof error_text);
+    if (result == SLUICE_OK) {
+        result = put_in_force(policy);
+    } else {
+        note_failure(error_text);
+        error_set(result, "%s", error_text);
+        if (path != NULL && signatures[0].inode != 0)
+            signatures[0] = signature_before; /* do not read the same mistake again and again */
+    }
+    if (result != SLUICE_OK && log)
+        log_line(LOG_LEVEL_ERROR, "%s\nthe policy that was in force stays", sluice_error_message());
+    return result;
+}
+
+enum sluice_result reload_start(struct policy *builtin)
+{
+    struct route_table *table = route_table_create(builtin);
+    if (table == NULL)
+        return SLUICE_ERROR_NO_MEMORY;
+    route_table_publish(table);
+    return SLUICE_OK;
+}
+
+enum sluice_result reload_load_file(const char *path, bool log)
+{
+    lock_acquire(&reload_lock);
+    snprintf(watched_path, sizeof watched_path, "%s", path);
+    enum sluice_result result = load(path, NULL, 0, log);
+    lock_release(&reload_lock);
+    return result;
+}
+
+static enum sluice_result refresh(void)
+{
+    struct route_table *table = route_table_create(policy_in_force());
+    if (table == NULL)
+        return error_set(SLUICE_ERROR_NO_MEMORY, "no memory for a route table");
+    route_table_publish(table);
+    return SLUICE_OK;
+}
+
+enum sluice_result reload_refresh(void)
+{
+    lock_acquire(&reload_lock);
+    enum sluice_result result = refresh();
+    lock_release(&reload_lock);
+    return result;
+}
+
+/* ---- The public calls ------------------------------------------------------------------------ */
+
+enum sluice_result sluice_policy_load_file(const char *path)
+{
+    if (path == NULL || *path == '\0')
+        return error_set(SLUICE_ERROR_INVALID, "sluice_policy_load_file: no file is named");
+    bootstrap_wait();
+    return reload_load_file(path, false);
+}
+
+enum sluice_result sluice_policy_load_string(const char *yaml, size_t length)
+{
+    if (yaml == NULL)
+        return error_set(SLUICE_ERROR_INVALID, "sluice_policy_load_string: no text");
+    bootstrap_wait();
+    lock_acquire(&reload_lock);
+    watched_path[0] = '\0';
+    enum sluice_result result = load(NULL, yaml, length, false);
+    lock_release(&reload_lock);
+    return result;
+}
+
+static enum sluice_result reload_path(bool log)
+{
+    char path[PATH_MAX];
+    memcpy(path, watched_path, sizeof path);
+    if (path[0] == '\0')
+        return error_set(SLUICE_ERROR_STATE, "the policy in force came from no file");
+    return load(path, NULL, 0, log);
+}
+
+enum sluice_result sluice_policy_reload(void)
+{
+    bootstrap_wait();
+    lock_acquire(&reload_lock);
+    enum sluice_result result = reload_path(false);
+    lock_release(&reload_lock);
+    return result;
+}
+
+enum sluice_result sluice_module_override(const char *module, const char *backend)
+{
+    bootstrap_wait();
+    lock_acquire(&reload_lock);
+    enum sluice_result result = SLUICE_OK;
+    if (backend != NULL && policy_find_backend(policy_in_force(), backend) == UINT32_MAX)
+        result =
+            error_set(SLUICE_ERROR_UNKNOWN, "the policy in force has no backend \"%s\"", backend);
+    if (result == SLUICE_OK)
+        result = module_set_override(module, backend);
+    if (result == SLUICE_OK)
+        result = refresh();
+    lock_release(&reload_lock);
+    return result;
+}
+
+uint64_t sluice_policy_generation(void)
+{
+    bootstrap_wait();
+    return atomic_load_explicit(&route_generation, memory_order_acquire);
+}
+
+enum sluice_result sluice_reload_status(struct sluice_reload_status *out)
+{
+    if (out == NULL || out->struct_size < 2 * sizeof(size_t))
+        return error_set(SLUICE_ERROR_INVALID, "sluice_reload_status: struct_size is not set");
+    bootstrap_wait();
+    size_t size = out->struct_size < sizeof status ? out->struct_size : sizeof status;
+    lock_acquire(&reload_lock);
+    status.generation = atomic_load_explicit(&route_generation, memory_order_acquire);
+    size_t given = out->struct_size;
+    memcpy(out, &status, size);
+    out->struct_size = given;
+    lock_release(&reload_lock);
+    return SLUICE_OK;
+}
+
+/* ---- On request, and on change --------------------------------------------------------------- */
+
+void reload_on_request(void)
+{
+    lock_acquire(&reload_lock);
+    if (reload_path(true) == SLUICE_ERROR_STATE)
+        log_line(LOG_LEVEL_WARN,
+                 "a reload was asked for, but the policy in force came from no file");
+    lock_release(&reload_lock);
+}
+
+void reload_if_changed(void)
+{
+    lock_acquire(&reload_lock);
+    const struct policy *policy = policy_in_force();
+    bool changed = false;
+    for (size_t i = 0; policy->reload.watch && i < policy->file_count && i < FILES_MAX; i++) {
+        struct signature now = signature_of(policy->files[i]);
+        /* A file that is away for a moment is being replaced. */
+        changed |= now.inode != 0 && !same_signature(&now, &signatures[i]);
+    }
+    if (changed)
+        reload_path(true);
+    lock_release(&reload_lock);
+}
+
+static void folder_of(const char *path, char *folder)
+{
+    const char *slash = strrchr(path, '/');
+    int n = slash == NULL ? 0 : slash == path ? 1 : (int)(slash - path);
+    snprintf(folder, PATH_MAX, "%.*s", n == 0 ? 1 : n, n == 0 ? "." : path);
+}
+
+/* Every folder on the way from a name to the file: where a link, or the file, may be replaced. A link in the middle of the
+ * path counts too (Kubernetes swaps such a one), so the path is walked part by part. */
+static void watch_file(const char *path, int links, void (*fn)(const char *, void *), void *arg)
+{
+    char folder[PATH_MAX], part[PATH_MAX], target[PATH_MAX], next[2 * PATH_MAX];
+    folder_of(path, folder);
+    fn(folder, arg);
+    if (links == LINKS_MAX)
+        return;
+    for (size_t i = 1; path[i - 1] != '\0' && i < PATH_MAX - 1; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        ssize_t n = readlink(part, target, sizeof target - 1);
+        if (n <= 0)
+            continue;
+        target[n] = '\0';
+        folder_of(part, folder);
+        fn(folder, arg);
+        if (target[0] == '/')
+            snprintf(next, sizeof next, "%s%s", target, path + i);
+        else
+            snprintf(next, sizeof next, "%s/%s%s", folder, target, path + i);
+        if (strlen(next) < PATH_MAX)
+            watch_file(next, links + 1, fn, arg);
+        return;
+    }
+}
+
+bool reload_watch_folders(void (*fn)(const char *folder, void *arg), void *arg)
+{
+    lock_acquire(&reload_lock);
+    const struct policy *policy = policy_in_force();
+    bool any = policy->reload.watch && policy->file_count > 0;
+    for (size_t i = 0; any && i < policy->file_count && i < FILES_MAX; i++)
+        watch_file(policy->files[i], 0, fn, arg);
+    lock_release(&reload_lock);
+    return any;
+}
+
+void reload_fork_prepare(void)
+{
+    lock_acquire(&reload_lock);
+}
+
+void reload_fork_end(void)
+{
+    lock_release(&reload_lock);
+}

@@ -1,0 +1,189 @@
+/* route.c - see route.h. */
+#include "core/route.h"
+
+#include <string.h>
+
+#include "core/limit.h"
+#include "core/log.h"
+#include "core/meta.h"
+#include "core/os.h"
+
+#define ROUTES_SIZE (MODULE_CAPACITY * sizeof(_Atomic(struct route *)))
+
+_Atomic uint64_t route_generation;
+static _Atomic(struct route_table *) current;
+
+struct route_table *route_table_current(void)
+{
+    return atomic_load_explicit(&current, memory_order_acquire);
+}
+
+/* The backend that an override names, or UINT32_MAX: none, or the policy does not know it. */
+static uint32_t overridden(const struct policy *policy, const struct module *m)
+{
+    char name[MODULE_NAME_MAX + 1];
+    if (!module_get_override(m->name, name))
+        return UINT32_MAX;
+    uint32_t b = policy_find_backend(policy, name);
+    if (b == UINT32_MAX)
+        log_line(
+            LOG_LEVEL_WARN,
+            "the override of module \"%s\" names backend \"%s\", which the policy in force does not "
+            "have: the policy's own route serves",
+            m->name, name);
+    return b;
+}
+
+/* A backend that takes any size: the default, else direct mmap. */
+static uint32_t unbounded(const struct policy *policy)
+{
+    uint32_t b = policy->default_backend;
+    if (policy->backends[b].ops->max_size != 0)
+        b = policy_find_backend(policy, "mmap");
+    for (uint32_t i = 0; b == UINT32_MAX || policy->backends[b].ops->max_size != 0; i++)
+        b = i; /* somebody called a bounded backend "mmap"; the bare kinds are in the list too */
+    return b;
+}
+
+/* The rules that serve a module: its override's, its entry's, or the default's. Returns their number. */
+static size_t rules_of(const struct policy *policy, const struct module *m,
+                       const struct policy_module **entry, struct policy_rule single[2],
+                       const struct policy_rule **rules)
+{
+    *entry = policy_find_module(policy, m->name);
+    uint32_t b = overridden(policy, m);
+    if (b == UINT32_MAX && *entry != NULL) {
+        *rules = (*entry)->rules;
+        return (*entry)->rule_count;
+    }
+    if (b == UINT32_MAX)
+        b = policy->default_backend;
+    *rules = single;
+    single[0] = (struct policy_rule){.max_size = POLICY_ANY_SIZE, .backend = b};
+    if (policy->backends[b].ops->max_size == 0)
+        return 1;
+    /* A backend with a largest size needs somebody behind it. */
+    single[1] = (struct policy_rule){.max_size = POLICY_ANY_SIZE, .backend = unbounded(policy)};
+    return 2;
+}
+
+static void rule_set(struct route_rule *r, const struct policy *policy, size_t max_size, uint32_t b)
+{
+    r->backend = &policy->backends[b];
+    size_t most = r->backend->ops->max_size;
+    r->max_size = most != 0 && most < max_size ? most : max_size;
+    atomic_init(&r->arena, NULL);
+}
+
+/* In fill_lock. */
+static struct route *route_compile(struct route_table *table, struct module *m)
+{
+    const struct policy *policy = table->policy;
+    const struct policy_module *entry;
+    const struct policy_rule *rules;
+    struct policy_rule single[2];
+    size_t n = rules_of(policy, m, &entry, single, &rules);
+    struct route *r =
+        meta_region_alloc(table->memory, sizeof *r + (n + 2) * sizeof(struct route_rule));
+    if (r == NULL)
+        return NULL;
+    r->module = m;
+    r->rule_count = n;
+    for (size_t i = 0; i < n; i++)
+        rule_set(&r->rules[i], policy, rules[i].max_size, rules[i].backend);
+    if (entry != NULL && entry->limit.on_soft == POLICY_ACTION_FALLBACK && entry->limit.soft != 0) {
+        r->soft_fallback = &r->rules[n];
+        rule_set(r->soft_fallback, policy, POLICY_ANY_SIZE, entry->limit.soft_fallback);
+    }
+    if (entry != NULL && entry->limit.on_hard == POLICY_ACTION_FALLBACK && entry->limit.hard != 0) {
+        r->hard_fallback = &r->rules[n + 1];
+        rule_set(r->hard_fallback, policy, POLICY_ANY_SIZE, entry->limit.hard_fallback);
+    }
+    return r;
+}
+
+void route_backends_of(const struct policy *policy, struct module *m, bool *used)
+{
+    const struct policy_module *entry;
+    const struct policy_rule *rules;
+    struct policy_rule single[2];
+    size_t n = rules_of(policy, m, &entry, single, &rules);
+    for (size_t i = 0; i < n; i++)
+        used[rules[i].backend] = true;
+    if (entry != NULL && entry->limit.on_soft == POLICY_ACTION_FALLBACK)
+        used[entry->limit.soft_fallback] = true;
+    if (entry != NULL && entry->limit.on_hard == POLICY_ACTION_FALLBACK)
+        used[entry->limit.hard_fallback] = true;
+}
+
+struct route *route_of(struct route_table *table, struct module *m)
+{
+    struct route *r = atomic_load_explicit(&table->routes[m->id], memory_order_acquire);
+    if (__builtin_expect(r != NULL, 1))
+        return r;
+    lock_acquire(&table->fill_lock);
+    r = atomic_load_explicit(&table->routes[m->id], memory_order_acquire);
+    if (r == NULL) {
+        limit_follow_module(table->policy, m);
+        r = route_compile(table, m);
+        atomic_store_explicit(&table->routes[m->id], r, memory_order_release);
+    }
+    lock_release(&table->fill_lock);
+    return r;
+}
+
+struct route_rule *route_rule_for(struct route *route, size_t size)
+{
+    for (size_t i = 0; i < route->rule_count; i++)
+        if (size <= route->rules[i].max_size)
+            return &route->rules[i];
+    return NULL;
+}
+
+struct sluice_arena *route_rule_arena(struct route *route, struct route_rule *rule)
+{
+    struct sluice_arena *a = atomic_load_explicit(&rule->arena, memory_order_acquire);
+    if (__builtin_expect(a == NULL, 0)) {
+        a = arena_get(route->module, rule->backend);
+        atomic_store_explicit(&rule->arena, a, memory_order_release);
+    }
+    return a;
+}
+
+struct route_table *route_table_create(struct policy *policy)
+{
+    struct route_table *t = meta_alloc(sizeof *t);
+    if (t == NULL)
+        return NULL;
+    t->memory = meta_region_create(0);
+    t->routes = os_map(ROUTES_SIZE, OS_PAGE_SIZE);
+    if (t->memory == NULL || t->routes == NULL) {
+        meta_region_destroy(t->memory);
+        if (t->routes != NULL)
+            os_unmap((void *)(uintptr_t)t->routes, ROUTES_SIZE);
+        meta_free(t, sizeof *t);
+        return NULL;
+    }
+    t->policy = policy;
+    return t;
+}
+
+void route_table_publish(struct route_table *table)
+{
+    struct route_table *old = route_table_current();
+    table->generation = old == NULL ? 1 : old->generation + 1;
+    if (old != NULL)
+        arenas_configure(table->policy);
+    atomic_store_explicit(&current, table, memory_order_release);
+    atomic_store_explicit(&route_generation, table->generation, memory_order_release);
+    if (old == NULL)
+        return;
+    threads_synchronize();
+    limits_follow(table->policy);
+    arenas_follow(table->policy);
+    if (old->policy != table->policy)
+        policy_destroy(old->policy);
+    meta_region_destroy(old->memory);
+    os_unmap((void *)(uintptr_t)old->routes, ROUTES_SIZE);
+    meta_free(old, sizeof *old);
+}
