@@ -1,0 +1,686 @@
+/* pool.c - the thread-local fixed pool: see pool.h for its parts.
+ *
+ * What the fast path of the core cannot do ends here: finding a slab with room for a thread, keeping empty slabs in reserve
+ * or giving them back, and returning pages to the system in time, also from threads that sleep. */
+#include "backends/pool.h"
+
+#include <string.h>
+
+#include "core/arena.h"
+#include "core/error.h"
+#include "core/meta.h"
+#include "core/os.h"
+#include "core/thread.h"
+
+/* How many full slabs are looked through for frees of other threads before a new slab is made. Each look collects
+ * whatever waits, so memory that others free comes back at this rate. */
+#define LOOK_AT_FULL 8
+
+static uint64_t value(const struct pool_arena *a, enum pool_param p)
+{
+    return atomic_load_explicit(&a->values[p], memory_order_relaxed);
+}
+
+/* ---- Current slabs -------------------------------------------------------------------------- */
+
+static void set_current(struct pool_heap *h, unsigned k, struct slab *s)
+{
+    struct slab *old = h->fast.current[k];
+    h->fast.current[k] = s;
+    if (h->fast.bins != NULL && h->fast.bins[k] == old)
+        h->fast.bins[k] = s;
+}
+
+/* The slab serves its class from now on. Its first free is an event: there the peak is looked at. */
+static void make_current(struct pool_heap *h, struct slab *s)
+{
+    s->state = SLAB_CURRENT;
+    s->event_at = slab_load(&s->frees) + 1;
+    set_current(h, s->size_class, s);
+    uint64_t room = s->carved - (slab_load(&s->allocs) - slab_load(&s->frees));
+    arena_note_growth(h->arena->owner, room * s->object_size);
+}
+
+/* Out of objects: the next free makes it useful again. */
+static void retire_current(struct pool_heap *h, struct slab *s)
+{
+    s->state = SLAB_FULL;
+    s->event_at = slab_load(&s->frees) + 1;
+    set_current(h, s->size_class, &slab_none);
+    slab_list_append(&h->full[s->size_class], s);
+}
+
+static struct slab_list *list_of(struct pool_heap *h, struct slab *s)
+{
+    switch ((enum slab_state)s->state) {
+    case SLAB_FULL:
+        return &h->full[s->size_class];
+    case SLAB_PARTIAL:
+        return &h->partial[s->size_class];
+    case SLAB_RESERVE:
+        return &h->reserve[s->pieces];
+    default:
+        return NULL;
+    }
+}
+
+static uint64_t slab_used(const struct slab *s)
+{
+    return slab_load(&s->allocs) - slab_load(&s->frees);
+}
+
+static size_t slab_bytes(const struct slab *s)
+{
+    return s->pieces * SLAB_PIECE_SIZE;
+}
+
+/* Announces that purge() will have work, unless it is announced already. */
+static void announce(struct pool_arena *a)
+{
+    uint64_t due = os_now() + value(a, POOL_PURGE_AFTER);
+    if (due >= atomic_load_explicit(&a->purge_at, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&a->purge_at, due, memory_order_relaxed);
+    sluice_purge_wanted(a->owner, due);
+}
+
+/* An empty slab that is on no list goes back to its chunk. */
+static void give_back(struct pool_arena *a, struct slab *s, uint32_t now_ms)
+{
+    size_t bytes = slab_bytes(s);
+    lock_acquire(&a->lock);
+    pool_give_pieces(a, s, now_ms);
+    lock_release(&a->lock);
+    sluice_arena_uncharge(a->owner, bytes);
+    announce(a);
+}
+
+/* A slab whose last object came home, and which is not allocated from. */
+static void slab_is_empty(struct pool_heap *h, struct slab *s)
+{
+    struct pool_arena *a = h->arena;
+    uint32_t now_ms = pool_ms(os_now());
+    if (h->reserve_bytes + slab_bytes(s) > value(a, POOL_THREAD_CACHE)) {
+        give_back(a, s, now_ms);
+        return;
+    }
+    s->state = SLAB_RESERVE;
+    s->event_at = SLAB_NO_EVENT;
+    s->freed_ms = now_ms;
+    slab_list_push(&h->reserve[s->pieces], s);
+    h->reserve_bytes += slab_bytes(s);
+    sluice_arena_uncharge(a->owner, slab_bytes(s));
+    announce(a);
+}
+
+/* A full slab has room again. */
+static void slab_has_room(struct pool_heap *h, struct slab *s)
+{
+    slab_list_remove(&h->full[s->size_class], s);
+    if (slab_used(s) == 0) {
+        slab_is_empty(h, s);
+        return;
+    }
+    s->state = SLAB_PARTIAL;
+    s->event_at = slab_load(&s->allocs);
+    slab_list_push(&h->partial[s->size_class], s);
+}
+
+static void pool_slab_event(void *arena, void **thread_state, void *slab)
+{
+    struct pool_arena *a = arena;
+    struct pool_heap *h = *thread_state;
+    struct slab *s = slab;
+    switch ((enum slab_state)s->state) {
+    case SLAB_CURRENT: /* the first free since it serves: allocation may have turned */
+        s->event_at = SLAB_NO_EVENT;
+        arena_note_turn(a->owner);
+        break;
+    case SLAB_FULL:
+        arena_note_turn(a->owner);
+        slab_has_room(h, s);
+        break;
+    case SLAB_PARTIAL:
+        slab_list_remove(&h->partial[s->size_class], s);
+        slab_is_empty(h, s);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- Finding a slab ------------------------------------------------------------------------- */
+
+/* Looks for a slab among those that ran full: others may have freed objects of it. */
+static struct slab *find_in_full(struct pool_heap *h, unsigned k)
+{
+    struct slab_list *full = &h->full[k];
+    for (int i = 0; i < LOOK_AT_FULL && full->first != NULL; i++) {
+        struct slab *s = full->first;
+        slab_list_remove(full, s);
+        if (slab_collect(s) > 0)
+            return s;
+        slab_list_append(full, s); /* the others' turn next time */
+    }
+    return NULL;
+}
+
+static void adopt(struct pool_heap *h, struct slab *s)
+{
+    s->heap = &h->fast;
+    atomic_store_explicit(&s->owner, h->fast.token, memory_order_relaxed);
+    slab_collect(s);
+}
+
+static struct slab *find_orphan(struct pool_heap *h, unsigned k)
+{
+    struct pool_arena *a = h->arena;
+    if (atomic_load_explicit(&a->orphan_count[k], memory_order_relaxed) == 0)
+        return NULL;
+    lock_acquire(&a->lock);
+    struct slab *found = NULL;
+    struct slab_list *list = &a->orphans[k];
+    for (int i = 0; i < LOOK_AT_FULL && list->first != NULL && found == NULL; i++) {
+        struct slab *s = list->first;
+        slab_list_remove(list, s);
+        if (s->free != NULL || s->carved < s->capacity || slab_remote_count(s) > 0)
+            found = s;
+        else
+            slab_list_append(list, s);
+    }
+    if (found != NULL) {
+        a->orphan_count[k]--;
+        adopt(h, found); /* in the lock: purge() must not take it for an orphan */
+    }
+    lock_release(&a->lock);
+    return found;
+}
+
+/* Makes a slab of a class out of pieces that nobody uses. */
+static void slab_prepare(struct pool_heap *h, struct slab *s, unsigned k)
+{
+    s->free = NULL;
+    s->object_size = size_class_bytes[k];
+    s->capacity = (uint32_t)(slab_bytes(s) / s->object_size);
+    s->size_class = (uint8_t)k;
+    atomic_store_explicit(&s->carved, 0, memory_order_relaxed);
+    s->heap = &h->fast;
+    atomic_store_explicit(&s->owner, h->fast.token, memory_order_relaxed);
+}
+
+static struct slab *take_reserve(struct pool_heap *h, unsigned k)
+{
+    struct slab_list *list = &h->reserve[pool_pieces_of(k)];
+    struct slab *s = list->first;
+    if (s == NULL || !sluice_arena_charge(h->arena->owner, slab_bytes(s)))
+        return NULL;
+    slab_list_remove(list, s);
+    h->reserve_bytes -= slab_bytes(s);
+    slab_prepare(h, s, k); /* its counters go on: they are its history */
+    return s;
+}
+
+static struct slab *take_new(struct pool_heap *h, unsigned k)
+{
+    struct pool_arena *a = h->arena;
+    unsigned pieces = pool_pieces_of(k);
+    unsigned least = (size_class_bytes[k] + (unsigned)SLAB_PIECE_SIZE - 1) >> SLAB_PIECE_SHIFT;
+    /* Near a limit a slab of many objects may be too much where one object is not. */
+    if (!sluice_arena_charge(a->owner, pieces * SLAB_PIECE_SIZE)) {
+        if (pieces == least || !sluice_arena_charge(a->owner, least * SLAB_PIECE_SIZE))
+            return NULL;
+        pieces = least;
+    }
+    lock_acquire(&a->lock);
+    struct slab *s = pool_take_pieces(a, pieces);
+    lock_release(&a->lock);
+    if (s == NULL) {
+        sluice_arena_uncharge(a->owner, pieces * SLAB_PIECE_SIZE);
+        return NULL;
+    }
+    slab_prepare(h, s, k);
+    return s;
+}
+
+static void *pop_or_carve(struct pool_heap *h, struct slab *s)
+{
+    void *p = slab_pop(s);
+    if (p != NULL)
+        return p;
+    size_t bytes = slab_carve(s);
+    if (bytes == 0)
+        return NULL;
+    arena_note_growth(h->arena->owner, bytes);
+    s->event_at = slab_load(&s->frees) + 1; /* the next free: is this the peak? */
+    return slab_pop(s);
+}
+
+static void *alloc_from_class(struct pool_heap *h, unsigned k)
+{
+    struct slab *s = h->fast.current[k];
+    if (s != &slab_none) {
+        void *p = pop_or_carve(h, s);
+        if (p != NULL)
+            return p;
+        if (slab_collect(s) > 0)
+            return slab_pop(s);
+        retire_current(h, s);
+    }
+    s = h->partial[k].first;
+    if (s != NULL)
+        slab_list_remove(&h->partial[k], s);
+    if (s == NULL)
+        s = find_in_full(h, k);
+    if (s == NULL)
+        s = find_orphan(h, k);
+    if (s == NULL)
+        s = take_reserve(h, k);
+    if (s == NULL)
+        s = take_new(h, k);
+    if (s == NULL)
+        return NULL;
+    make_current(h, s);
+    return pop_or_carve(h, s);
+}
+
+/* ---- Ops ------------------------------------------------------------------------------------ */
+
+static struct pool_heap *heap_create(struct pool_arena *a)
+{
+    struct pool_heap *h = meta_alloc(sizeof *h);
+    if (h == NULL)
+        return NULL;
+    h->arena = a;
+    h->fast.token = (uintptr_t)thread_self;
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
+        h->fast.current[k] = &slab_none;
+    lock_acquire(&a->lock);
+    a->heap_bytes += sizeof *h;
+    lock_release(&a->lock);
+    return h;
+}
+
+static void *pool_alloc(void *arena, void **thread_state, size_t size, size_t alignment,
+                        unsigned flags, size_t *usable)
+{
+    if (*thread_state == NULL && (*thread_state = heap_create(arena)) == NULL)
+        return NULL;
+    if (size > SIZE_CLASS_MAX || alignment > SLAB_PIECE_SIZE)
+        return NULL;
+    unsigned k = alignment > 16 ? size_class_aligned(size, alignment) : size_class_of(size);
+    if (k == SIZE_CLASS_COUNT)
+        return NULL;
+    void *p = alloc_from_class(*thread_state, k);
+    *usable = size_class_bytes[k];
+    if (p != NULL && (flags & SLUICE_ALLOC_ZERO) != 0)
+        memset(p, 0, size);
+    return p;
+}
+
+/* Reached only by a thread that could not get a heap record: the core frees to slabs by itself. */
+static size_t pool_free(void *arena, void **thread_state, void *p)
+{
+    (void)arena;
+    (void)thread_state;
+    struct slab *s = slab_of(pagemap_lookup(p), p);
+    slab_push_remote(s, p);
+    return s->object_size;
+}
+
+static size_t pool_usable_size(void *arena, const void *p)
+{
+    (void)arena;
+    return slab_of(pagemap_lookup(p), p)->object_size;
+}
+
+static int pool_check(void *arena, const void *p)
+{
+    (void)arena;
+    const struct slab *s = slab_of(pagemap_lookup(p), p);
+    size_t offset = (size_t)((const char *)p - s->base);
+    return s->owner != SLAB_UNUSED && offset % s->object_size == 0 &&
+           offset / s->object_size < s->carved;
+}
+
+static void pool_stats(void *arena, struct sluice_backend_stats *out)
+{
+    struct pool_arena *a = arena;
+    bool huge_works = os_huge_available();
+    uint64_t resident = 0;
+    lock_acquire(&a->lock);
+    out->allocated_objects = a->past_allocs;
+    out->freed_objects = a->past_frees;
+    for (int free = 0; free <= SLAB_PIECES; free++)
+        for (struct slab_chunk *c = a->by_free[free]; c != NULL;
+             c = (struct slab_chunk *)c->chunk.next) {
+            uint64_t in_chunk = (uint64_t)__builtin_popcount(c->dirty_pieces) * SLAB_PIECE_SIZE;
+            for (unsigned i = 0; i < SLAB_PIECES; i++) {
+                const struct slab *s = &c->slab[i];
+                if (c->head[i] != i || (c->free_pieces >> i & 1) != 0 || s->object_size == 0)
+                    continue;
+                uint64_t allocs = slab_load(&s->allocs), live = slab_live(s);
+                out->allocated_objects += allocs;
+                out->freed_objects += allocs - live;
+                out->live_objects += live;
+                out->live_bytes += live * s->object_size;
+                uint64_t touched = (uint64_t)s->carved * s->object_size;
+                in_chunk += (touched + OS_PAGE_SIZE - 1) & ~(uint64_t)(OS_PAGE_SIZE - 1);
+            }
+            resident += c->chunk.huge && huge_works && in_chunk > 0 ? CHUNK_SIZE : in_chunk;
+        }
+    out->metadata_bytes = sizeof *a + a->heap_bytes + a->chunk_count * sizeof(struct slab_chunk);
+    lock_release(&a->lock);
+    out->cached_bytes = resident > out->live_bytes ? resident - out->live_bytes : 0;
+}
+
+/* ---- Threads that leave or sleep ------------------------------------------------------------- */
+
+/* Takes a slab off its heap's lists, whatever its state. */
+static void detach(struct pool_heap *h, struct slab *s)
+{
+    if (s->state == SLAB_CURRENT)
+        set_current(h, s->size_class, &slab_none);
+    else
+        slab_list_remove(list_of(h, s), s);
+    if (s->state == SLAB_RESERVE)
+        h->reserve_bytes -= slab_bytes(s);
+}
+
+static void orphan(struct pool_arena *a, struct slab *s)
+{
+    s->state = SLAB_LOST;
+    s->event_at = SLAB_NO_EVENT;
+    s->heap = NULL;
+    lock_acquire(&a->lock);
+    atomic_store_explicit(&s->owner, SLAB_ORPHAN, memory_order_relaxed);
+    slab_list_push(&a->orphans[s->size_class], s);
+    a->orphan_count[s->size_class]++;
+    lock_release(&a->lock);
+    announce(a); /* others will free what is in it, and tell nobody */
+}
+
+static void leave_slab(struct pool_heap *h, struct slab *s, uint32_t now_ms)
+{
+    struct pool_arena *a = h->arena;
+    bool reserve = s->state == SLAB_RESERVE;
+    detach(h, s);
+    slab_collect(s);
+    if (slab_used(s) > 0) {
+        orphan(a, s);
+        return;
+    }
+    if (reserve) { /* was uncharged when it went there */
+        lock_acquire(&a->lock);
+        pool_give_pieces(a, s, now_ms);
+        lock_release(&a->lock);
+        announce(a);
+    } else {
+        give_back(a, s, now_ms);
+    }
+}
+
+static void pool_thread_exit(void *arena, void *thread_state)
+{
+    struct pool_arena *a = arena;
+    struct pool_heap *h = thread_state;
+    uint32_t now_ms = pool_ms(os_now());
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++) {
+        if (h->fast.current[k] != &slab_none)
+            leave_slab(h, h->fast.current[k], now_ms);
+        while (h->partial[k].first != NULL)
+            leave_slab(h, h->partial[k].first, now_ms);
+        while (h->full[k].first != NULL)
+            leave_slab(h, h->full[k].first, now_ms);
+    }
+    for (unsigned n = 1; n <= POOL_MAX_PIECES; n++)
+        while (h->reserve[n].first != NULL)
+            leave_slab(h, h->reserve[n].first, now_ms);
+    lock_acquire(&a->lock);
+    a->heap_bytes -= sizeof *h;
+    lock_release(&a->lock);
+    meta_free(h, sizeof *h);
+}
+
+/* Gives back the slabs of this thread that purge() found empty. They may have been used since, or given back, or be
+ * another's: looked at again. The thread is held, so what is its own stays so. */
+static void pool_thread_flush(void *arena, void *thread_state)
+{
+    struct pool_arena *a = arena;
+    struct pool_heap *h = thread_state;
+    uint32_t long_ago = pool_ms(os_now() - value(a, POOL_PURGE_AFTER)); /* it has been at rest */
+    for (size_t i = 0; i < a->flush_count; i++) {
+        struct slab *s = a->flush[i];
+        if (s == NULL || s->heap != &h->fast)
+            continue;
+        a->flush[i] = NULL;
+        slab_collect(s);
+        if (slab_used(s) == 0)
+            leave_slab(h, s, s->state == SLAB_RESERVE ? s->freed_ms : long_ago);
+        else if (s->state == SLAB_FULL && s->free != NULL)
+            slab_has_room(h, s);
+    }
+}
+
+#define FLUSH_BATCH 1024
+
+struct look {
+    struct slab *found[FLUSH_BATCH];
+    size_t count;
+    bool force;
+    bool moved;      /* some counter has changed since the last look */
+    bool look_again; /* something is empty, but was in use until just now; or the batch is full */
+};
+
+/* Is the slab empty in fact, in whoever's hands, and at rest since the last look? In the lock. */
+static bool is_idle_empty(struct slab *s, struct look *look)
+{
+    uint64_t now = slab_load(&s->allocs) + slab_load(&s->frees) + slab_remote_count(s);
+    bool at_rest = now == s->seen;
+    s->seen = now;
+    look->moved |= !at_rest;
+    if (slab_live(s) != 0)
+        return false;
+    look->look_again |= !at_rest;
+    return at_rest || look->force;
+}
+
+static void look_at(struct pool_arena *a, struct slab *s, uint32_t now_ms, struct look *look)
+{
+    if (!is_idle_empty(s, look))
+        return;
+    if (s->owner != SLAB_ORPHAN) {
+        if (look->count < FLUSH_BATCH)
+            look->found[look->count++] = s;
+        else
+            look->look_again = true;
+        return;
+    }
+    slab_list_remove(&a->orphans[s->size_class], s);
+    a->orphan_count[s->size_class]--;
+    slab_collect(s);
+    size_t bytes = slab_bytes(s);
+    pool_give_pieces(a, s, now_ms);
+    sluice_arena_uncharge(a->owner, bytes);
+}
+
+/* Finds the slabs that pool_thread_flush() shall give back, and gives back orphans that are empty. In the lock. */
+static void find_idle(struct pool_arena *a, uint32_t now_ms, struct look *look)
+{
+    for (int free = 0; free < SLAB_PIECES; free++)
+        for (struct slab_chunk *c = a->by_free[free], *next; c != NULL; c = next) {
+            next = (struct slab_chunk *)c->chunk.next;
+            uint32_t used = ~(c->free_pieces | c->away_pieces);
+            for (; used != 0; used &= used - 1) {
+                unsigned i = (unsigned)__builtin_ctz(used);
+                if (c->head[i] == i && c->slab[i].object_size != 0)
+                    look_at(a, &c->slab[i], now_ms, look);
+            }
+        }
+}
+
+/* Takes back what idle threads hold. Returns when to look again, from now, or UINT64_MAX. */
+static uint64_t flush_idle(struct pool_arena *a, uint64_t now, bool force)
+{
+    struct look look;
+    bool moved = false;
+    size_t taken;
+    do {
+        look.count = 0;
+        look.force = force;
+        look.moved = look.look_again = false;
+        lock_acquire(&a->lock);
+        find_idle(a, pool_ms(now - value(a, POOL_PURGE_AFTER)), &look);
+        bool in_use = a->chunk_count > 0;
+        lock_release(&a->lock);
+        moved |= look.moved;
+        taken = 0;
+        if (look.count > 0) {
+            a->flush = look.found;
+            a->flush_count = look.count;
+            arena_flush_threads(a->owner);
+            for (size_t i = 0; i < look.count; i++)
+                taken += look.found[i] == NULL;
+            a->flush = NULL;
+            a->flush_count = 0;
+        }
+        if (!in_use)
+            return UINT64_MAX;
+    } while (look.count == FLUSH_BATCH && taken > 0);
+    /* While memory is in use, others may free it without telling us: look again and again, but the more seldom the
+     * longer nothing moves. */
+    a->rests = moved || look.look_again ? 0 : a->rests < 4 ? a->rests + 1 : 4;
+    uint64_t every = value(a, POOL_PURGE_AFTER) / 2;
+    return (every < 50000000 ? 50000000 : every) << a->rests;
+}
+
+static size_t pool_purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_due)
+{
+    struct pool_arena *a = arena;
+    bool force = (flags & SLUICE_PURGE_FORCE) != 0;
+    uint64_t after = value(a, POOL_PURGE_AFTER);
+    atomic_store_explicit(&a->purge_at, UINT64_MAX, memory_order_relaxed);
+    uint64_t look_in = flush_idle(a, now, force);
+    uint64_t keep = value(a, POOL_RETAIN) > value(a, POOL_PREALLOCATE) ? value(a, POOL_RETAIN)
+                                                                       : value(a, POOL_PREALLOCATE);
+    uint32_t now_ms = pool_ms(now), next_ms = 0;
+    lock_acquire(&a->lock);
+    size_t bytes = pool_purge_chunks(a, now_ms, force ? 0 : (uint32_t)(after / 1000000),
+                                     force ? 0 : keep, &next_ms);
+    lock_release(&a->lock);
+    uint64_t due = look_in == UINT64_MAX ? UINT64_MAX : now + look_in;
+    if (next_ms != 0 && (int32_t)(next_ms - now_ms) >= 0 &&
+        now + (uint64_t)(next_ms - now_ms) * 1000000 < due)
+        due = now + (uint64_t)(next_ms - now_ms) * 1000000;
+    if (due < atomic_load_explicit(&a->purge_at, memory_order_relaxed))
+        atomic_store_explicit(&a->purge_at, due, memory_order_relaxed);
+    *next_due = due;
+    return bytes;
+}
+
+/* ---- Arenas --------------------------------------------------------------------------------- */
+
+static void set_values(struct pool_arena *a, const uint64_t *values)
+{
+    for (int i = 0; i < POOL_PARAMS; i++)
+        atomic_store_explicit(&a->values[i], values[i], memory_order_relaxed);
+}
+
+static enum sluice_result pool_arena_create(const struct sluice_arena_config *config, void **arena)
+{
+    struct pool_arena *a = meta_alloc(sizeof *a);
+    if (a == NULL)
+        return SLUICE_ERROR_NO_MEMORY;
+    a->owner = config->owner;
+    a->purge_at = UINT64_MAX;
+    set_values(a, config->values);
+    uint64_t wanted = (value(a, POOL_PREALLOCATE) + CHUNK_SIZE - 1) / CHUNK_SIZE;
+    for (uint64_t i = 0; i < wanted; i++) {
+        if (!pool_add_chunk(a)) {
+            pool_release_all(a);
+            meta_free(a, sizeof *a);
+            return error_set(SLUICE_ERROR_NO_MEMORY, "cannot preallocate %llu bytes",
+                             (unsigned long long)value(a, POOL_PREALLOCATE));
+        }
+        struct slab_chunk *c = a->by_free[SLAB_PIECES];
+        if (os_populate(c->chunk.base, CHUNK_SIZE)) {
+            c->dirty_pieces = c->free_pieces;
+            c->freed_ms = pool_ms(os_now());
+            a->dirty_bytes += CHUNK_SIZE;
+        }
+    }
+    *arena = a;
+    return SLUICE_OK;
+}
+
+static void pool_arena_destroy(void *arena)
+{
+    struct pool_arena *a = arena;
+    lock_acquire(&a->lock);
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++) /* empty, but still charged */
+        for (struct slab *s = a->orphans[k].first; s != NULL; s = s->next)
+            sluice_arena_uncharge(a->owner, slab_bytes(s));
+    pool_release_all(a);
+    lock_release(&a->lock);
+    meta_free(a, sizeof *a);
+}
+
+static enum sluice_result pool_configure(void *arena, const struct sluice_arena_config *config)
+{
+    struct pool_arena *a = arena;
+    set_values(
+        a,
+        config->values); /* preallocation counts at the start only, as memory to keep from now on */
+    return SLUICE_OK;
+}
+
+static const char *const huge_choices[] = {"never", "auto", "always", NULL};
+
+static const struct sluice_param pool_params[POOL_PARAMS] = {
+    [POOL_THREAD_CACHE] = {.name = "thread_cache",
+                           .type = SLUICE_PARAM_SIZE,
+                           .default_value = 8u << 20,
+                           .maximum = (uint64_t)1 << 40,
+                           .help = "empty slabs that each thread keeps for itself, in bytes"},
+    [POOL_PREALLOCATE] = {.name = "preallocate",
+                          .type = SLUICE_PARAM_SIZE,
+                          .maximum = (uint64_t)1 << 40,
+                          .help = "bytes made resident when the arena is made, and kept"},
+    [POOL_RETAIN] = {.name = "retain",
+                     .type = SLUICE_PARAM_SIZE,
+                     .default_value = 16u << 20,
+                     .maximum = (uint64_t)1 << 40,
+                     .help = "free bytes that are kept warm for the next stage"},
+    [POOL_PURGE_AFTER] = {.name = "purge_after",
+                          .type = SLUICE_PARAM_DURATION,
+                          .default_value = 1000000000u,
+                          .maximum = (uint64_t)86400 * 1000000000u,
+                          .help = "how long memory stays free before it goes back to the system"},
+    [POOL_HUGE_PAGES] = {.name = "huge_pages",
+                         .type = SLUICE_PARAM_CHOICE,
+                         .default_value = POOL_HUGE_AUTO,
+                         .choices = huge_choices,
+                         .help = "whether chunks are huge pages; auto: from the fifth chunk on"},
+};
+
+const struct sluice_backend_ops pool_ops = {
+    .abi_version = SLUICE_BACKEND_ABI_VERSION,
+    .struct_size = sizeof(struct sluice_backend_ops),
+    .name = "pool",
+    .capabilities =
+        SLUICE_BACKEND_OWNS_ADDRESS_SPACE | SLUICE_BACKEND_COUNTS | SLUICE_BACKEND_KEEPS_LIMIT,
+    .max_size = SIZE_CLASS_MAX,
+    .params = pool_params,
+    .param_count = POOL_PARAMS,
+    .arena_create = pool_arena_create,
+    .arena_destroy = pool_arena_destroy,
+    .alloc = pool_alloc,
+    .free = pool_free,
+    .usable_size = pool_usable_size,
+    .stats = pool_stats,
+    .purge = pool_purge,
+    .thread_exit = pool_thread_exit,
+    .check = pool_check,
+    .configure = pool_configure,
+    .slab_event = pool_slab_event,
+    .thread_flush = pool_thread_flush,
+};

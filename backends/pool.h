@@ -1,0 +1,115 @@
+/* pool.h - the thread-local fixed pool, inside: slabs in chunks, heaps of threads.
+ *
+ *   arena   owns chunks; a chunk's free pieces are known by two bit masks. Chunks are kept on a list by the
+ *           number of their free pieces, and new slabs come from the fullest chunk that has room, so that
+ *           others can become empty.
+ *   heap    one thread's slabs of that arena: for each size class one current slab, slabs with room
+ *           (partial), slabs without (full); and a reserve of empty slabs.
+ *   orphan  a slab whose thread has gone. The arena keeps it until another thread needs its size class, or
+ *           until it is empty.
+ *
+ * A slab is in exactly one state:
+ *
+ *     FRESH ──► CURRENT ──runs full──► FULL ──first free──► PARTIAL ──► CURRENT
+ *                  │                                           │ empty
+ *                  └── empty and idle ──► (back to the chunk) ◄── RESERVE ◄──┘
+ *
+ * The heap's lists belong to its thread (or to who holds the thread, core/thread.h); chunks, pieces and orphans are in
+ * the arena's lock.
+ */
+#ifndef SLUICE_BACKENDS_POOL_H
+#define SLUICE_BACKENDS_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sluice/backend.h>
+
+#include "core/lock.h"
+#include "core/slab.h"
+
+enum pool_param {
+    POOL_THREAD_CACHE,
+    POOL_PREALLOCATE,
+    POOL_RETAIN,
+    POOL_PURGE_AFTER,
+    POOL_HUGE_PAGES,
+    POOL_PARAMS
+};
+enum pool_huge { POOL_HUGE_NEVER, POOL_HUGE_AUTO, POOL_HUGE_ALWAYS };
+
+enum slab_state { SLAB_FREE, SLAB_CURRENT, SLAB_FULL, SLAB_PARTIAL, SLAB_RESERVE, SLAB_LOST };
+
+#define POOL_MAX_PIECES 8 /* of one slab */
+
+struct slab_list {
+    struct slab *first, *last;
+};
+
+struct pool_arena {
+    struct sluice_arena *owner;
+    _Atomic uint64_t values[POOL_PARAMS];
+
+    struct lock lock;
+    struct slab_chunk *by_free[SLAB_PIECES + 1]; /* chunks by the number of their free pieces */
+    struct slab_list orphans[SIZE_CLASS_COUNT];
+    _Atomic uint32_t orphan_count[SIZE_CLASS_COUNT];
+    uint64_t chunk_count;
+    uint64_t dirty_bytes;      /* free pieces that have pages */
+    uint64_t heap_bytes;       /* metadata of heaps */
+    _Atomic uint64_t purge_at; /* when purge() is announced for; UINT64_MAX: not */
+    unsigned rests;            /* looks in a row at which nothing had moved */
+    /* Of slabs that were given back. */
+    uint64_t past_allocs, past_frees;
+
+    /* Slabs that purge() found empty in the hands of threads, for thread_flush(). purge() alone uses them. */
+    struct slab **flush;
+    size_t flush_count;
+};
+
+struct pool_heap {
+    struct slab_heap fast; /* first: the core knows this part */
+    struct pool_arena *arena;
+    struct slab_list partial[SIZE_CLASS_COUNT], full[SIZE_CLASS_COUNT];
+    struct slab_list reserve[POOL_MAX_PIECES + 1]; /* by number of pieces */
+    uint64_t reserve_bytes;
+};
+
+/* ---- pool_slab.c: shape of slabs, and their lists -------------------------------------------- */
+
+/* How many pieces a slab of that class has: as few as give four objects and waste at most a 32nd. */
+unsigned pool_pieces_of(unsigned size_class);
+
+void slab_list_push(struct slab_list *list, struct slab *s);   /* in front */
+void slab_list_append(struct slab_list *list, struct slab *s); /* behind */
+void slab_list_remove(struct slab_list *list, struct slab *s);
+
+/* Takes what other threads returned into the free list; the owner only. Returns the number of objects. */
+uint32_t slab_collect(struct slab *s);
+
+/* Hands out more of the slab's untouched memory. Returns the bytes; 0 when all of it was. The owner only. */
+size_t slab_carve(struct slab *s);
+
+struct slab_chunk *slab_chunk_of(const struct slab *s);
+
+/* ---- pool_chunk.c: pieces and chunks; all in the arena's lock --------------------------------- */
+
+/* A slab of `pieces` pieces, not yet anybody's, or NULL. */
+struct slab *pool_take_pieces(struct pool_arena *a, unsigned pieces);
+
+/* The slab's pieces are free, with their pages. `now_ms`: 0: not purged by time but at once. */
+void pool_give_pieces(struct pool_arena *a, struct slab *s, uint32_t now_ms);
+
+/* Gives pages back: free pieces older than the time, beyond `keep` bytes. Returns the bytes; *next_ms gets the time when
+ * the next are due, or 0. Unlocks during system calls. */
+size_t pool_purge_chunks(struct pool_arena *a, uint32_t now_ms, uint32_t age_ms, uint64_t keep,
+                         uint32_t *next_ms);
+
+bool pool_add_chunk(struct pool_arena *a);
+void pool_release_all(struct pool_arena *a);
+
+uint32_t pool_ms(uint64_t now_ns); /* never 0 */
+
+extern const struct sluice_backend_ops pool_ops;
+
+#endif

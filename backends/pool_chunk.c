@@ -1,0 +1,239 @@
+/* pool_chunk.c - see pool.h. All of it runs in the arena's lock. */
+#include "backends/pool.h"
+
+#include <string.h>
+
+#include "core/os.h"
+
+#define ALL_FREE 0xffffffffu
+
+/* From so many chunks on, an arena's chunks are huge pages under `auto`: a small arena should not take 2 MiB for its
+ * first object. */
+#define HUGE_FROM_CHUNKS 4
+
+uint32_t pool_ms(uint64_t now_ns)
+{
+    uint32_t ms = (uint32_t)(now_ns / 1000000);
+    return ms == 0 ? 1 : ms;
+}
+
+static unsigned free_count(const struct slab_chunk *c)
+{
+    return (unsigned)__builtin_popcount(c->free_pieces);
+}
+
+static uint64_t dirty_of(const struct slab_chunk *c)
+{
+    return (uint64_t)__builtin_popcount(c->dirty_pieces) * SLAB_PIECE_SIZE;
+}
+
+static struct slab_chunk *next_of(struct slab_chunk *c)
+{
+    return (struct slab_chunk *)c->chunk.next;
+}
+
+static void list_insert(struct pool_arena *a, struct slab_chunk *c)
+{
+    struct slab_chunk **list = &a->by_free[free_count(c)];
+    c->chunk.prev = NULL;
+    c->chunk.next = (struct chunk *)*list;
+    if (*list != NULL)
+        (*list)->chunk.prev = &c->chunk;
+    *list = c;
+}
+
+static void list_remove(struct pool_arena *a, struct slab_chunk *c)
+{
+    if (c->chunk.prev != NULL)
+        c->chunk.prev->next = c->chunk.next;
+    else
+        a->by_free[free_count(c)] = next_of(c);
+    if (c->chunk.next != NULL)
+        c->chunk.next->prev = c->chunk.prev;
+}
+
+/* The first run of n set bits in mask, as a mask, or 0. Bit i of `runs` stays set when n bits from i on are set. */
+static uint32_t run_in(uint32_t mask, unsigned n)
+{
+    uint32_t runs = mask;
+    for (unsigned i = 1; i < n && runs != 0; i++)
+        runs &= mask >> i;
+    return runs == 0 ? 0 : (uint32_t)((((uint64_t)1 << n) - 1) << __builtin_ctz(runs));
+}
+
+bool pool_add_chunk(struct pool_arena *a)
+{
+    struct slab_chunk *c = (struct slab_chunk *)chunk_acquire(a->owner, CHUNK_SIZE, CHUNK_SIZE,
+                                                              sizeof *c, PAGEMAP_SLABS);
+    if (c == NULL)
+        return false;
+    for (unsigned i = 0; i < SLAB_PIECES; i++) {
+        c->head[i] = (uint8_t)i;
+        c->slab[i].owner = SLAB_UNUSED;
+    }
+    c->free_pieces = ALL_FREE;
+    uint64_t huge = a->values[POOL_HUGE_PAGES];
+    if (huge == POOL_HUGE_ALWAYS || (huge == POOL_HUGE_AUTO && a->chunk_count >= HUGE_FROM_CHUNKS))
+        chunk_set_huge(&c->chunk, true);
+    a->chunk_count++;
+    list_insert(a, c);
+    return true;
+}
+
+static struct slab *take_from(struct pool_arena *a, struct slab_chunk *c, uint32_t run, unsigned n)
+{
+    list_remove(a, c);
+    a->dirty_bytes -= dirty_of(c);
+    c->free_pieces &= ~run;
+    c->dirty_pieces &= ~run;
+    a->dirty_bytes += dirty_of(c);
+    list_insert(a, c);
+    unsigned first = (unsigned)__builtin_ctz(run);
+    for (unsigned i = first; i < first + n; i++)
+        c->head[i] = (uint8_t)first;
+    struct slab *s = &c->slab[first];
+    s->base = c->chunk.base + first * SLAB_PIECE_SIZE;
+    s->pieces = (uint8_t)n;
+    return s;
+}
+
+struct slab *pool_take_pieces(struct pool_arena *a, unsigned n)
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        for (unsigned free = n; free <= SLAB_PIECES; free++)
+            for (struct slab_chunk *c = a->by_free[free]; c != NULL; c = next_of(c)) {
+                uint32_t run = run_in(c->dirty_pieces, n); /* pages that are there come first */
+                if (run == 0)
+                    run = run_in(c->free_pieces, n);
+                if (run != 0)
+                    return take_from(a, c, run, n);
+            }
+        if (!pool_add_chunk(a))
+            return NULL;
+    }
+    return NULL;
+}
+
+void pool_give_pieces(struct pool_arena *a, struct slab *s, uint32_t now_ms)
+{
+    struct slab_chunk *c = slab_chunk_of(s);
+    unsigned first = (unsigned)(s - c->slab), n = s->pieces;
+    uint32_t run = (uint32_t)((((uint64_t)1 << n) - 1) << first);
+    a->past_allocs += slab_load(&s->allocs);
+    a->past_frees += slab_load(&s->frees);
+    list_remove(a, c);
+    a->dirty_bytes -= dirty_of(c);
+    for (unsigned i = first; i < first + n; i++)
+        c->head[i] = (uint8_t)i;
+    char *base = s->base;
+    memset((void *)s, 0, sizeof *s);
+    s->base = base;
+    atomic_store_explicit(&s->owner, SLAB_UNUSED, memory_order_relaxed);
+    c->free_pieces |= run;
+    c->dirty_pieces |= run;
+    c->freed_ms = now_ms;
+    a->dirty_bytes += dirty_of(c);
+    list_insert(a, c);
+}
+
+static bool is_old(const struct slab_chunk *c, uint32_t now_ms, uint32_t age_ms)
+{
+    return age_ms == 0 || (int32_t)(now_ms - c->freed_ms) >= (int32_t)age_ms;
+}
+
+/* So many chunks are purged with the lock open at a time: their pieces cannot be taken meanwhile. */
+#define PURGE_BATCH 16
+
+/* Takes the next chunks to purge out of circulation; returns them by link. */
+static struct slab_chunk *choose(struct pool_arena *a, uint32_t now_ms, uint32_t age_ms,
+                                 uint64_t keep, uint32_t *next_ms)
+{
+    struct slab_chunk *chosen = NULL;
+    unsigned n = 0;
+    *next_ms = 0;
+    /* Empty chunks first: they cost nobody a huge page. Then the emptiest. */
+    for (int free = SLAB_PIECES; free >= 1; free--)
+        for (struct slab_chunk *c = a->by_free[free], *next; c != NULL; c = next) {
+            next = next_of(c);
+            if (a->dirty_bytes <= keep || n == PURGE_BATCH)
+                return chosen;
+            if (c->dirty_pieces == 0)
+                continue;
+            if (!is_old(c, now_ms, age_ms)) {
+                uint32_t due = c->freed_ms + age_ms;
+                if (*next_ms == 0 || (int32_t)(due - *next_ms) < 0)
+                    *next_ms = due;
+                continue;
+            }
+            list_remove(a, c);
+            a->dirty_bytes -= dirty_of(c);
+            c->away_pieces = c->dirty_pieces;
+            if (c->free_pieces != ALL_FREE) {
+                c->free_pieces &= ~c->away_pieces;
+                c->dirty_pieces = 0;
+                list_insert(a, c);
+            } else {
+                a->chunk_count--;
+            }
+            c->link = chosen;
+            chosen = c;
+            n++;
+        }
+    return chosen;
+}
+
+static size_t purge_pieces(struct slab_chunk *c)
+{
+    /* With huge pages allowed the kernel might fill the holes again. */
+    chunk_set_huge(&c->chunk, false);
+    for (uint32_t left = c->away_pieces; left != 0;) {
+        unsigned first = (unsigned)__builtin_ctz(left), n = 1;
+        while (first + n < SLAB_PIECES && (left >> (first + n) & 1) != 0)
+            n++;
+        os_purge(c->chunk.base + first * SLAB_PIECE_SIZE, n * SLAB_PIECE_SIZE);
+        left &= ~(uint32_t)((((uint64_t)1 << n) - 1) << first);
+    }
+    return (size_t)__builtin_popcount(c->away_pieces) * SLAB_PIECE_SIZE;
+}
+
+size_t pool_purge_chunks(struct pool_arena *a, uint32_t now_ms, uint32_t age_ms, uint64_t keep,
+                         uint32_t *next_ms)
+{
+    size_t bytes = 0;
+    struct slab_chunk *chosen;
+    while ((chosen = choose(a, now_ms, age_ms, keep, next_ms)) != NULL) {
+        lock_release(&a->lock);
+        struct slab_chunk *partial = NULL;
+        for (struct slab_chunk *c = chosen, *next; c != NULL; c = next) {
+            next = c->link;
+            if (c->free_pieces == ALL_FREE && c->dirty_pieces != 0) {
+                bytes += dirty_of(c);
+                chunk_release(&c->chunk, false);
+            } else {
+                bytes += purge_pieces(c);
+                c->link = partial;
+                partial = c;
+            }
+        }
+        lock_acquire(&a->lock);
+        for (; partial != NULL; partial = partial->link) {
+            list_remove(a, partial);
+            partial->free_pieces |= partial->away_pieces;
+            partial->away_pieces = 0;
+            list_insert(a, partial);
+        }
+    }
+    return bytes;
+}
+
+void pool_release_all(struct pool_arena *a)
+{
+    for (int free = 0; free <= SLAB_PIECES; free++)
+        while (a->by_free[free] != NULL) {
+            struct slab_chunk *c = a->by_free[free];
+            list_remove(a, c);
+            a->chunk_count--;
+            chunk_release(&c->chunk, false);
+        }
+    a->dirty_bytes = 0;
+}
