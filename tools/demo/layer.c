@@ -1,0 +1,60 @@
+/* layer.c - see layer.h. */
+#include "tools/demo/layer.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const module_names[DEMO_MODULE_COUNT] = {
+    "blockpool", "frames", "tables", "longlived", "reader", "index", "cache",
+};
+
+static struct layer_counter counters[LAYER_MAX_THREADS];
+
+bool layer_uses_sluice;
+sluice_module layer_ids[DEMO_MODULE_COUNT];
+__thread struct layer_counter *layer_counter = &counters[0];
+
+bool layer_start(const char *policy)
+{
+    if (policy == NULL)
+        return true;
+    if (sluice_policy_load_string(policy, strlen(policy)) != SLUICE_OK) {
+        fprintf(stderr, "demo: the policy was refused: %s\n", sluice_error_message());
+        return false;
+    }
+    for (int i = 0; i < DEMO_MODULE_COUNT; i++) {
+        layer_ids[i] = sluice_module_register(module_names[i]);
+        if (layer_ids[i] == SLUICE_MODULE_INVALID) {
+            fprintf(stderr, "demo: module %s: %s\n", module_names[i], sluice_error_message());
+            return false;
+        }
+    }
+    layer_uses_sluice = true;
+    return true;
+}
+
+void layer_thread(unsigned index)
+{
+    layer_counter = &counters[index];
+}
+
+uint64_t layer_live_bytes(void)
+{
+    int64_t sum = 0;
+    for (unsigned i = 0; i < LAYER_MAX_THREADS; i++)
+        sum += counters[i].live;
+    return (uint64_t)sum;
+}
+
+const char *layer_module_name(enum demo_module module)
+{
+    return module_names[module];
+}
+
+void layer_out_of_memory(enum demo_module module, size_t size)
+{
+    dprintf(STDERR_FILENO, "demo: no memory for %zu bytes of module %s\n", size,
+            module_names[module]);
+    _exit(3);
+}
