@@ -27,3 +27,19 @@ uint32_t policy_find_backend(const struct policy *policy, const char *name)
     }
     return UINT32_MAX;
 }
+
+uint32_t policy_unbounded_backend(const struct policy *policy)
+{
+    uint32_t first = UINT32_MAX;
+    if (policy->backends[policy->default_backend].ops->max_size == 0)
+        return policy->default_backend;
+    for (size_t i = 0; i < policy->backend_count; i++) {
+        if (policy->backends[i].ops->max_size != 0)
+            continue;
+        if (strcmp(policy->backends[i].name, "mmap") == 0)
+            return (uint32_t)i;
+        if (first == UINT32_MAX)
+            first = (uint32_t)i;
+    }
+    return first;
+}
