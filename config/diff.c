@@ -196,7 +196,7 @@ static void diff_modules(struct diff *diff)
         add(diff, NEW_ALLOCATIONS, "modules");
 }
 
-/* ---- The rest ------------------------------------------------------------------------------ */
+/* ---- The rest -------------------------------------------------------------------------------- */
 
 static const struct policy_phase *phase_of(const struct policy *policy, const char *name)
 {

@@ -50,7 +50,6 @@ static void finish(struct parse *parse)
 {
     struct reader *reader = parse->reader;
     struct policy *policy = parse->policy;
-    policy->backends = parse->backends;
     const char **files = reader_keep(reader, (reader->file_count + 1) * sizeof(*files));
     if (!files)
         return;

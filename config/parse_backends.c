@@ -82,9 +82,12 @@ static const struct sluice_backend_ops *load_plugin(struct parse *parse, const s
     }
     /* A name with a slash is a file beside the policy; one without is looked for where plugins
      * are. */
-    *library = strchr(node->text, '/')
-                   ? file_beside(parse->reader->memory, node->mark.file, node->text)
-                   : reader_keep_text(parse->reader, node->text);
+    const char *file = node->text;
+    if (strchr(file, '/'))
+        file = file_beside(parse->reader->memory, node->mark.file, file);
+    if (file)
+        *library = strchr(file, '/') ? file_absolute(parse->reader->memory, file)
+                                     : reader_keep_text(parse->reader, file);
     if (!*library) {
         reader_no_memory(parse->reader, parse->reader->memory);
         return NULL;
@@ -282,6 +285,7 @@ void parse_backends(struct parse *parse, const struct node *map)
     parse->backend_capacity = (map ? map->count : 0) + REGISTRY_CAPACITY;
     parse->backends =
         reader_keep(parse->reader, parse->backend_capacity * sizeof(*parse->backends));
+    parse->policy->backends = parse->backends;
     if (!parse->backends)
         return;
     for (size_t i = 0; map && i < map->count; i++) {

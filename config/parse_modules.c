@@ -18,25 +18,6 @@
 
 /* ---- Routes ---------------------------------------------------------------------------------- */
 
-/* Where sizes go that the last backend of a route does not serve: the default, when it serves
- * every size, else the system. */
-static uint32_t rest_backend(const struct parse *parse)
-{
-    const struct policy *policy = parse->policy;
-    if (parse_largest(parse, policy->default_backend) == POLICY_ANY_SIZE)
-        return policy->default_backend;
-    uint32_t any = PARSE_NO_BACKEND;
-    for (uint32_t i = 0; i < policy->backend_count; i++) {
-        if (parse_largest(parse, i) != POLICY_ANY_SIZE)
-            continue;
-        if (strcmp(parse->backends[i].name, "mmap") == 0)
-            return i;
-        if (any == PARSE_NO_BACKEND)
-            any = i;
-    }
-    return any;
-}
-
 size_t parse_finish_route(struct parse *parse, struct policy_rule *rules, size_t count)
 {
     size_t reach = 0; /* every size up to this is taken by the rules before */
@@ -64,7 +45,10 @@ size_t parse_finish_route(struct parse *parse, struct policy_rule *rules, size_t
                      "rule such as {to: mmap}");
         return count;
     }
-    uint32_t rest = reach == POLICY_ANY_SIZE ? PARSE_NO_BACKEND : rest_backend(parse);
+    /* After a mistake the policy is thrown away, and its backends may be half-read. */
+    if (reach == POLICY_ANY_SIZE || parse->report->errors > 0)
+        return count;
+    uint32_t rest = policy_unbounded_backend(parse->policy);
     if (rest == PARSE_NO_BACKEND)
         return count;
     rules[count] =
@@ -212,24 +196,6 @@ static void warn_of_hidden(struct parse *parse, const struct policy_module *modu
     }
 }
 
-/* Modules that nothing names are served by the default; when that does not serve every size, it
- * takes a route to say who does. */
-static void add_default_route(struct parse *parse, struct policy_module *modules)
-{
-    struct policy *policy = parse->policy;
-    if (parse_largest(parse, policy->default_backend) == POLICY_ANY_SIZE)
-        return;
-    for (size_t i = 0; i < policy->module_count; i++) {
-        if (strcmp(modules[i].pattern, "*") == 0)
-            return;
-    }
-    struct policy_module *module = &modules[policy->module_count];
-    *module = (struct policy_module){.pattern = "*", .is_glob = true, .mark = policy->default_mark};
-    read_short_route(parse, policy->default_backend, policy->default_mark, module);
-    if (module->rules)
-        policy->module_count++;
-}
-
 void parse_modules(struct parse *parse, const struct node *map)
 {
     struct policy *policy = parse->policy;
@@ -259,6 +225,5 @@ void parse_modules(struct parse *parse, const struct node *map)
         policy->module_count++;
     }
     warn_of_hidden(parse, modules, policy->module_count);
-    add_default_route(parse, modules);
     policy->modules = modules;
 }

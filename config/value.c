@@ -105,6 +105,11 @@ static bool value_number(struct report *report, const struct node *node, const c
         report_number(report, node, key, number, result, unit);
         return false;
     }
+    if (value < minimum && maximum == UINT64_MAX) {
+        report_error(report, node->mark, "%s: %s is too small; the least is %s", key,
+                     quoted(node->text).text, show(number, minimum).text);
+        return false;
+    }
     if (value < minimum || value > maximum) {
         report_error(report, node->mark, "%s: %s is out of range, which is %s to %s", key,
                      quoted(node->text).text, show(number, minimum).text,

@@ -1,30 +1,11 @@
 #include "config/yaml.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <yaml.h>
 
-#include "config/node.h"
-#include "config/reader.h"
 #include "config/text.h"
 #include "config/utf8.h"
 #include "config/yaml_memory.h"
-
-struct anchor {
-    struct anchor *next; /* the one before: a name that is used again hides it */
-    const char *name;
-    const struct node *node; /* NULL while its end was not read */
-};
-
-struct source {
-    struct reader *reader;
-    const char *file, *text;
-    size_t length;
-    yaml_parser_t parser;
-    struct anchor *anchors;
-    size_t anchor_count, node_count;
-    bool failed; /* reading cannot go on; reported */
-};
+#include "config/yaml_source.h"
 
 /* A child while the number of its siblings is not known yet. */
 struct cell {
@@ -34,80 +15,12 @@ struct cell {
 
 static const struct node *read_value(struct source *source, yaml_event_t *event, size_t depth);
 
-static struct policy_mark mark_of(const struct source *source, yaml_mark_t mark)
-{
-    return (struct policy_mark){source->file, (uint32_t)mark.line + 1, (uint32_t)mark.column + 1};
-}
-
-#define FAIL(source, mark, ...)                                      \
-    do {                                                             \
-        report_error((source)->reader->report, (mark), __VA_ARGS__); \
-        (source)->failed = true;                                     \
-    } while (0)
-
-/* ---- Text that is not YAML ------------------------------------------------------------------- */
-
-/* The text from a mark to the end of its line. */
-static const char *line_at(const struct source *source, yaml_mark_t mark, size_t *left)
-{
-    const char *at = source->text, *end = source->text + source->length;
-    for (size_t line = 0; line < mark.line && at < end; at++)
-        line += *at == '\n';
-    for (size_t column = 0; column < mark.column && at < end && *at != '\n';) {
-        at++;
-        column += at == end || ((unsigned char)*at & 0xc0) != 0x80;
-    }
-    const char *stop = memchr(at, '\n', (size_t)(end - at));
-    *left = (size_t)((stop ? stop : end) - at);
-    return at;
-}
-
-static const char *hint_for(const struct source *source)
-{
-    const yaml_parser_t *parser = &source->parser;
-    size_t left;
-    const char *at = line_at(source, parser->problem_mark, &left);
-    if (left > 0 && *at == '\t')
-        return "; a tab cannot indent here: use spaces";
-    if (parser->context && strstr(parser->context, "alias"))
-        return "; a pattern that starts with * must stand in quotes";
-    yaml_mark_t start = parser->problem_mark;
-    start.column = 0;
-    at = line_at(source, start, &left);
-    if (memmem(at, left, "fallback:", strlen("fallback:")))
-        return "; write on_hard: {fallback: NAME}";
-    return "";
-}
-
-static void report_syntax(struct source *source)
-{
-    const yaml_parser_t *parser = &source->parser;
-    const char *problem = parser->problem ? parser->problem : "cannot be read";
-    if (parser->error == YAML_MEMORY_ERROR) {
-        reader_no_memory(source->reader, source->reader->scratch);
-        source->failed = true;
-        return;
-    }
-    size_t left;
-    const char *at = line_at(source, parser->problem_mark, &left);
-    const char *early =
-        at + left >= source->text + source->length && left == 0 ? "the text ends too early: " : "";
-    char context[160] = "";
-    if (parser->context && parser->context_mark.line != parser->problem_mark.line)
-        snprintf(context, sizeof(context), " %s that starts in line %zu", parser->context,
-                 parser->context_mark.line + 1);
-    else if (parser->context)
-        snprintf(context, sizeof(context), " %s", parser->context);
-    FAIL(source, mark_of(source, parser->problem_mark), "not valid YAML: %s%s%s%s", early, problem,
-         context, hint_for(source));
-}
-
 static bool next_event(struct source *source, yaml_event_t *event)
 {
     if (source->failed)
         return false;
     if (!yaml_parser_parse(&source->parser, event)) {
-        report_syntax(source);
+        yaml_report_syntax(source);
         return false;
     }
     return true;
@@ -132,7 +45,7 @@ static const char *copy(struct source *source, const yaml_char_t *text, size_t l
 static struct node *new_node(struct source *source, enum node_type type, yaml_mark_t at)
 {
     if (++source->node_count > source->reader->limits->nodes) {
-        FAIL(source, mark_of(source, at), "more than %zu values in one file",
+        FAIL(source, yaml_mark(source, at), "more than %zu values in one file",
              source->reader->limits->nodes);
         return NULL;
     }
@@ -141,7 +54,7 @@ static struct node *new_node(struct source *source, enum node_type type, yaml_ma
         return NULL;
     node->type = type;
     node->height = node->weight = 1;
-    node->mark = mark_of(source, at);
+    node->mark = yaml_mark(source, at);
     node->text = "";
     return node;
 }
@@ -183,7 +96,7 @@ static void check_tag(struct source *source, const yaml_char_t *tag, enum node_t
                 return;
         }
     }
-    report_error(source->reader->report, mark_of(source, at),
+    report_error(source->reader->report, yaml_mark(source, at),
                  "tags such as \"%s\" are not part of the language: write the value alone",
                  quoted(name).text);
 }
@@ -193,7 +106,7 @@ static struct anchor *add_anchor(struct source *source, const yaml_char_t *name,
     if (!name || source->failed)
         return NULL;
     if (++source->anchor_count > source->reader->limits->anchors) {
-        FAIL(source, mark_of(source, at), "more than %zu anchors in one file",
+        FAIL(source, yaml_mark(source, at), "more than %zu anchors in one file",
              source->reader->limits->anchors);
         return NULL;
     }
@@ -210,7 +123,7 @@ static struct anchor *add_anchor(struct source *source, const yaml_char_t *name,
 
 static const struct node *read_alias(struct source *source, const yaml_event_t *event, size_t depth)
 {
-    struct policy_mark mark = mark_of(source, event->start_mark);
+    struct policy_mark mark = yaml_mark(source, event->start_mark);
     const char *name = (const char *)event->data.alias.anchor;
     const struct anchor *anchor = source->anchors;
     while (anchor && strcmp(anchor->name, name) != 0)
@@ -414,7 +327,7 @@ static const struct node *read_map(struct source *source, const yaml_event_t *st
 /* The value that starts with this event, which stays the caller's. NULL: source->failed. */
 static const struct node *read_value(struct source *source, yaml_event_t *event, size_t depth)
 {
-    struct policy_mark mark = mark_of(source, event->start_mark);
+    struct policy_mark mark = yaml_mark(source, event->start_mark);
     const yaml_char_t *name =
         event->type == YAML_SCALAR_EVENT           ? event->data.scalar.anchor
         : event->type == YAML_SEQUENCE_START_EVENT ? event->data.sequence_start.anchor
@@ -462,7 +375,7 @@ static const struct node *read_stream(struct source *source)
     while (next_event(source, &event)) {
         yaml_event_type_t type = event.type;
         if (type == YAML_DOCUMENT_START_EVENT && root)
-            FAIL(source, mark_of(source, event.start_mark),
+            FAIL(source, yaml_mark(source, event.start_mark),
                  "a second document starts here: a policy is one document");
         else if (type != YAML_STREAM_START_EVENT && type != YAML_DOCUMENT_START_EVENT &&
                  type != YAML_DOCUMENT_END_EVENT && type != YAML_STREAM_END_EVENT)
