@@ -50,7 +50,6 @@ static void count_alloc(struct heap *h, size_t usable)
         return; /* slabs count, and note growth themselves */
     add(&h->allocated, 1);
     add(&h->allocated_bytes, usable);
-    h->growth += usable;
 }
 
 static void count_free(struct heap *h, size_t usable)
@@ -59,18 +58,6 @@ static void count_free(struct heap *h, size_t usable)
         return;
     add(&h->freed, 1);
     add(&h->freed_bytes, usable);
-}
-
-/* Before something goes: at a turn from growing to shrinking the module's peak is looked at, unless too little
- * has grown to matter. */
-static void note_turn(struct heap *h)
-{
-    struct module *m = h->arena->module;
-    if (h->growth <= atomic_load_explicit(&m->step, memory_order_relaxed) / 16)
-        return;
-    arena_note_growth(h->arena, h->growth * 16);
-    h->growth = 0;
-    arena_note_turn(h->arena);
 }
 
 /* ---- One arena ------------------------------------------------------------------------------ */
@@ -402,12 +389,11 @@ static void free_to_backend(struct thread *t, struct sluice_arena *a, void *base
         free_without_heap(a, base);
         return;
     }
-    if (h->growth != 0)
-        note_turn(h);
+    if (!has_slabs(a))
+        heap_note_turn(h);
     size_t usable = a->ops->free(a->instance, &h->state, base) - padding;
     if (!keeps_limit(a))
         limit_give(h, usable);
-    h->growth -= h->growth < usable ? h->growth : usable;
     count_free(h, usable);
 }
 
@@ -513,8 +499,8 @@ static void *realloc_in_section(struct thread *t, const struct place_of *at, voi
     size_t more = size > at->usable ? size - at->usable : 0;
     if (charge && more > 0 && !limit_take(h, more))
         return NULL;
-    if (h->growth != 0 && size < at->usable)
-        note_turn(h);
+    if (size < at->usable)
+        heap_note_turn(h);
     size_t usable = 0;
     char *q = a->ops->realloc(a->instance, &h->state, base, size + padding, &usable);
     if (q == NULL) {
@@ -531,7 +517,6 @@ static void *realloc_in_section(struct thread *t, const struct place_of *at, voi
         h->credit -= (int64_t)(usable - at->usable - more);
     if (usable > at->usable) {
         add(&h->allocated_bytes, usable - at->usable);
-        h->growth += usable - at->usable;
     } else {
         add(&h->freed_bytes, at->usable - usable);
     }

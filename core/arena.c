@@ -339,42 +339,67 @@ static uint64_t load(const _Atomic uint64_t *n)
     return atomic_load_explicit(n, memory_order_relaxed);
 }
 
+static bool counts(const struct sluice_arena *a)
+{
+    return (a->ops->capabilities & SLUICE_BACKEND_COUNTS) != 0;
+}
+
+/* The counters of heaps, those that are gone included. */
+static void add_heaps(struct sluice_arena *a, struct arena_usage *out)
+{
+    lock_acquire(&a->heaps_lock);
+    uint64_t allocated = a->past_allocated, freed = a->past_freed;
+    uint64_t bytes = a->past_allocated_bytes - a->past_freed_bytes;
+    for (struct heap *h = a->heaps; h != NULL; h = h->next) {
+        out->metadata_bytes += sizeof *h;
+        /* Frees first: an object that is freed elsewhere meanwhile was allocated before. */
+        uint64_t freed_bytes = load(&h->freed_bytes);
+        freed += load(&h->freed);
+        allocated += load(&h->allocated);
+        bytes += load(&h->allocated_bytes) - freed_bytes;
+    }
+    lock_release(&a->heaps_lock);
+    if (counts(a))
+        return;
+    out->allocated = allocated;
+    out->freed = freed;
+    /* Modulo 2^64, and a torn reading of busy threads may be a little below zero. */
+    out->live_objects = (int64_t)(allocated - freed) > 0 ? allocated - freed : 0;
+    out->live_bytes = (int64_t)bytes > 0 ? bytes : 0;
+}
+
 void arena_usage(struct sluice_arena *a, struct arena_usage *out)
 {
     struct sluice_backend_stats stats = {.struct_size = sizeof stats};
     a->ops->stats(a->instance, &stats);
-    *out = (struct arena_usage){.cached_bytes = stats.cached_bytes,
-                                .metadata_bytes = stats.metadata_bytes + sizeof *a + OS_PAGE_SIZE};
-    bool counts = (a->ops->capabilities & SLUICE_BACKEND_COUNTS) != 0;
-    uint64_t bytes = 0;
-    lock_acquire(&a->heaps_lock);
-    if (!counts) {
-        out->allocated = a->past_allocated;
-        out->freed = a->past_freed;
-        bytes = a->past_allocated_bytes - a->past_freed_bytes;
-    }
-    for (struct heap *h = a->heaps; h != NULL; h = h->next) {
-        out->metadata_bytes += sizeof *h;
-        if (counts)
-            continue;
-        /* Frees first: an object that is freed elsewhere meanwhile was allocated before. */
-        uint64_t freed = load(&h->freed), freed_bytes = load(&h->freed_bytes);
-        out->freed += freed;
-        out->allocated += load(&h->allocated);
-        bytes += load(&h->allocated_bytes) - freed_bytes;
-    }
-    lock_release(&a->heaps_lock);
-    if (counts) {
-        out->live_objects = stats.live_objects;
-        out->live_bytes = stats.live_bytes;
-        out->allocated = stats.allocated_objects;
-        out->freed = stats.freed_objects;
-        return;
-    }
-    /* Modulo 2^64, and a torn reading of busy threads may be a little below zero. */
-    out->live_objects =
-        (int64_t)(out->allocated - out->freed) > 0 ? out->allocated - out->freed : 0;
-    out->live_bytes = (int64_t)bytes > 0 ? bytes : 0;
+    *out = (struct arena_usage){
+        .live_objects = stats.live_objects,
+        .live_bytes = stats.live_bytes,
+        .allocated = stats.allocated_objects,
+        .freed = stats.freed_objects,
+        .cached_bytes = stats.cached_bytes,
+        .metadata_bytes = stats.metadata_bytes + sizeof *a + OS_PAGE_SIZE,
+    };
+    add_heaps(a, out);
+}
+
+/* Only what is live: other figures may cost a backend dear. */
+static uint64_t arena_live(struct sluice_arena *a)
+{
+    struct arena_usage usage = {0};
+    if (counts(a))
+        arena_usage(a, &usage);
+    else
+        add_heaps(a, &usage);
+    return usage.live_bytes;
+}
+
+static void keep_peak(struct module *m, uint64_t live)
+{
+    uint64_t peak = load(&m->peak);
+    while (live > peak && !atomic_compare_exchange_weak_explicit(
+                              &m->peak, &peak, live, memory_order_relaxed, memory_order_relaxed))
+        ;
 }
 
 void module_usage(struct module *m, struct arena_usage *out, uint64_t *draining_bytes)
@@ -397,11 +422,7 @@ void module_usage(struct module *m, struct arena_usage *out, uint64_t *draining_
             *draining_bytes += one.live_bytes;
     }
     lock_release(&arenas_lock);
-    uint64_t peak = load(&m->peak);
-    while (out->live_bytes > peak &&
-           !atomic_compare_exchange_weak_explicit(&m->peak, &peak, out->live_bytes,
-                                                  memory_order_relaxed, memory_order_relaxed))
-        ;
+    keep_peak(m, out->live_bytes);
 }
 
 void arena_note_growth(struct sluice_arena *arena, size_t bytes)
@@ -409,18 +430,36 @@ void arena_note_growth(struct sluice_arena *arena, size_t bytes)
     atomic_fetch_add_explicit(&arena->module->grown, bytes, memory_order_relaxed);
 }
 
+static uint64_t sample_peak(struct module *m)
+{
+    uint64_t live = 0;
+    lock_acquire(&arenas_lock);
+    for (struct sluice_arena *a = m->arenas; a != NULL; a = a->module_next)
+        live += arena_live(a);
+    lock_release(&arenas_lock);
+    keep_peak(m, live);
+    return live;
+}
+
 void arena_note_turn(struct sluice_arena *arena)
 {
     struct module *m = arena->module;
     if (load(&m->grown) < load(&m->step))
         return;
-    struct arena_usage usage;
-    uint64_t draining;
     atomic_store_explicit(&m->grown, 0, memory_order_relaxed);
-    module_usage(m, &usage, &draining);
     /* Adding up costs time in proportion to what there is; so does what must grow before the next. */
-    uint64_t step = usage.live_bytes / 32;
+    uint64_t step = sample_peak(m) / 32;
     atomic_store_explicit(&m->step, step > 0 ? step : 1, memory_order_relaxed);
+}
+
+void heap_note_turn(struct heap *h)
+{
+    uint64_t net = load(&h->allocated_bytes) - load(&h->freed_bytes);
+    /* A heap whose objects others free is always at a high, one that frees for others is below zero. */
+    if ((int64_t)net <= (int64_t)(h->high + (h->high >> 9)))
+        return;
+    h->high = net;
+    sample_peak(h->arena->module);
 }
 
 /* ---- Maintenance ---------------------------------------------------------------------------- */

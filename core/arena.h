@@ -52,8 +52,7 @@ struct heap {
     /* Written by the thread alone; read by anyone. Unused when the backend counts. */
     _Atomic uint64_t allocated, allocated_bytes, freed, freed_bytes;
     int64_t credit; /* bytes charged to the module's limit and not used */
-    uint64_t
-        growth; /* bytes allocated less freed since the module's peak was looked at; at least 0 */
+    uint64_t high;  /* largest allocated_bytes - freed_bytes at which the peak was looked at */
     struct heap *next, *prev;
 };
 
@@ -114,6 +113,9 @@ void arena_flush_threads(struct sluice_arena *arena);
  * trend turned. */
 void arena_note_growth(struct sluice_arena *arena, size_t bytes);
 void arena_note_turn(struct sluice_arena *arena);
+
+/* The same for the counters of a heap, before something is freed. Cheap unless there is a new high. */
+void heap_note_turn(struct heap *heap);
 
 /* Adds up what a module holds, and keeps its peak. Inside sections. */
 void module_usage(struct module *module, struct arena_usage *out, uint64_t *draining_bytes);
