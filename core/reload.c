@@ -37,8 +37,7 @@ static struct lock reload_lock;
 static struct sluice_reload_status status = {.struct_size = sizeof status};
 static struct signature signatures[FILES_MAX];
 static char error_text[ERROR_SIZE];
-static char
-    watched_path[PATH_MAX]; /* of the last attempt: a broken file is watched until it is whole */
+static char watched_path[PATH_MAX]; /* what a reload reads; "": nothing */
 
 /* ---- Signals -------------------------------------------------------------------------------- */
 
@@ -127,20 +126,21 @@ static bool same_signature(const struct signature *a, const struct signature *b)
            a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
-/* Before the file is read: a change during the reading is then seen as one. */
-static struct signature signature_before;
+static struct policy *policy_in_force(void)
+{
+    return route_table_current()->policy;
+}
+
+/* Remembers what the files of a policy are now. The main file was looked at before it was read, so a change
+ * during the reading is seen as one. */
+static struct signature main_before;
 
 static void note_files(const struct policy *policy)
 {
     for (size_t i = 0; i < policy->file_count && i < FILES_MAX; i++)
         signatures[i] = signature_of(policy->files[i]);
     if (policy->file_count > 0)
-        signatures[0] = signature_before;
-}
-
-static struct policy *policy_in_force(void)
-{
-    return route_table_current()->policy;
+        signatures[0] = main_before;
 }
 
 static void note_failure(const char *why)
@@ -159,6 +159,7 @@ static enum sluice_result put_in_force(struct policy *policy)
     }
     policy_diff(policy_in_force(), policy, status.last_report, sizeof status.last_report);
     note_files(policy);
+    snprintf(watched_path, sizeof watched_path, "%s", policy->path == NULL ? "" : policy->path);
     process_follow(&policy->process);
     snprintf(status.path, sizeof status.path, "%s", policy->path == NULL ? "" : policy->path);
     route_table_publish(table);
@@ -179,7 +180,7 @@ static enum sluice_result load(const char *path, const char *yaml, size_t length
     status.attempts++;
     status.last_attempt_time = os_wall_time();
     if (path != NULL)
-        signature_before = signature_of(path);
+        main_before = signature_of(path);
     enum sluice_result result =
         path != NULL ? policy_read_file(path, &policy, error_text, sizeof error_text)
                      : policy_read_string(yaml, length, &policy, error_text, sizeof error_text);
@@ -188,8 +189,8 @@ static enum sluice_result load(const char *path, const char *yaml, size_t length
     } else {
         note_failure(error_text);
         error_set(result, "%s", error_text);
-        if (path != NULL && signatures[0].inode != 0)
-            signatures[0] = signature_before; /* do not read the same mistake again and again */
+        if (path != NULL && strcmp(path, watched_path) == 0)
+            note_files(policy_in_force()); /* the same mistake is not read again and again */
     }
     if (result != SLUICE_OK && log)
         log_line(LOG_LEVEL_ERROR, "%s\nthe policy that was in force stays", sluice_error_message());
@@ -208,7 +209,8 @@ enum sluice_result reload_start(struct policy *builtin)
 enum sluice_result reload_load_file(const char *path, bool log)
 {
     lock_acquire(&reload_lock);
-    snprintf(watched_path, sizeof watched_path, "%s", path);
+    if (watched_path[0] == '\0') /* a reload reads it again, also when it is broken now */
+        snprintf(watched_path, sizeof watched_path, "%s", path);
     enum sluice_result result = load(path, NULL, 0, log);
     lock_release(&reload_lock);
     return result;
@@ -247,7 +249,6 @@ enum sluice_result sluice_policy_load_string(const char *yaml, size_t length)
         return error_set(SLUICE_ERROR_INVALID, "sluice_policy_load_string: no text");
     bootstrap_wait();
     lock_acquire(&reload_lock);
-    watched_path[0] = '\0';
     enum sluice_result result = load(NULL, yaml, length, false);
     lock_release(&reload_lock);
     return result;

@@ -18,14 +18,14 @@ struct route_table *route_table_current(void)
     return atomic_load_explicit(&current, memory_order_acquire);
 }
 
-/* The backend that an override names, or UINT32_MAX: none, or the policy does not know it. */
-static uint32_t overridden(const struct policy *policy, const struct module *m)
+/* The backend that an override names, or UINT32_MAX: none, or the policy does not know it (`say`: tell so). */
+static uint32_t overridden(const struct policy *policy, const struct module *m, bool say)
 {
     char name[MODULE_NAME_MAX + 1];
     if (!module_get_override(m->name, name))
         return UINT32_MAX;
     uint32_t b = policy_find_backend(policy, name);
-    if (b == UINT32_MAX)
+    if (b == UINT32_MAX && say)
         log_line(
             LOG_LEVEL_WARN,
             "the override of module \"%s\" names backend \"%s\", which the policy in force does not "
@@ -46,12 +46,12 @@ static uint32_t unbounded(const struct policy *policy)
 }
 
 /* The rules that serve a module: its override's, its entry's, or the default's. Returns their number. */
-static size_t rules_of(const struct policy *policy, const struct module *m,
+static size_t rules_of(const struct policy *policy, const struct module *m, bool say,
                        const struct policy_module **entry, struct policy_rule single[2],
                        const struct policy_rule **rules)
 {
     *entry = policy_find_module(policy, m->name);
-    uint32_t b = overridden(policy, m);
+    uint32_t b = overridden(policy, m, say);
     if (b == UINT32_MAX && *entry != NULL) {
         *rules = (*entry)->rules;
         return (*entry)->rule_count;
@@ -82,7 +82,7 @@ static struct route *route_compile(struct route_table *table, struct module *m)
     const struct policy_module *entry;
     const struct policy_rule *rules;
     struct policy_rule single[2];
-    size_t n = rules_of(policy, m, &entry, single, &rules);
+    size_t n = rules_of(policy, m, true, &entry, single, &rules);
     struct route *r =
         meta_region_alloc(table->memory, sizeof *r + (n + 2) * sizeof(struct route_rule));
     if (r == NULL)
@@ -107,7 +107,7 @@ void route_backends_of(const struct policy *policy, struct module *m, bool *used
     const struct policy_module *entry;
     const struct policy_rule *rules;
     struct policy_rule single[2];
-    size_t n = rules_of(policy, m, &entry, single, &rules);
+    size_t n = rules_of(policy, m, false, &entry, single, &rules);
     for (size_t i = 0; i < n; i++)
         used[rules[i].backend] = true;
     if (entry != NULL && entry->limit.on_soft == POLICY_ACTION_FALLBACK)
