@@ -247,10 +247,18 @@ static size_t merged_count(const struct node *value)
     return count;
 }
 
+static void report_duplicate(struct source *source, const struct node *key,
+                             const struct node *earlier)
+{
+    report_error(source->reader->report, key->mark,
+                 "duplicate key \"%s\": it stands in line %u already", quoted(key->text).text,
+                 earlier->mark.line);
+}
+
 /* Makes node->pairs of the cells: its own pairs first, then what `<<` brings. */
 static bool finish_map(struct source *source, struct node *node, const struct cell *cells)
 {
-    const struct node *merge = NULL;
+    const struct cell *merge = NULL;
     size_t most = 0, count = 0;
     for (const struct cell *cell = cells; cell; cell = cell->next)
         most += is_merge_key(cell->key) ? merged_count(cell->value) : 1;
@@ -264,21 +272,22 @@ static bool finish_map(struct source *source, struct node *node, const struct ce
     }
 
     for (const struct cell *cell = cells; cell; cell = cell->next) {
-        if (is_merge_key(cell->key) && !merge) {
-            merge = cell->value;
+        if (is_merge_key(cell->key)) {
+            if (merge)
+                report_duplicate(source, cell->key, merge->key);
+            else
+                merge = cell;
             continue;
         }
         pairs[count] = (struct node_pair){cell->key, cell->value};
         const struct node_pair *earlier = node_index_add(&index, &pairs[count]);
         if (earlier)
-            report_error(source->reader->report, cell->key->mark,
-                         "duplicate key \"%s\": it stands in line %u already",
-                         quoted(cell->key->text).text, earlier->key->mark.line);
+            report_duplicate(source, cell->key, earlier->key);
         else
             count++;
     }
     if (merge)
-        merge_value(source, &index, pairs, &count, merge);
+        merge_value(source, &index, pairs, &count, merge->value);
     node->pairs = pairs;
     node->count = count;
     return true;
