@@ -56,6 +56,7 @@ template <typename Exception, typename... Arguments>
 #if defined(__cpp_exceptions)
     throw Exception(arguments...);
 #else
+    (static_cast<void>(arguments), ...);
     std::abort();
 #endif
 }
