@@ -44,7 +44,7 @@ static void report_kind(struct parse *parse, const struct node *node, const char
     text_init(&list, kinds, sizeof(kinds));
     registry_each(list_kind, &list);
     report_error(parse->report, node->mark,
-                 "backend \"%s\": unknown kind \"%s\"%s%s%s Known kinds are %splugin",
+                 "backend \"%s\": unknown kind \"%s\"%s%s%s Known kinds: %splugin",
                  quoted(name).text, quoted(node->text).text, nearest ? "; did you mean \"" : "",
                  nearest ? nearest : "", nearest ? "\"?" : ".", kinds);
 }
@@ -324,8 +324,8 @@ static void report_name(struct parse *parse, const struct node *node, const char
         report_error(parse->report, node->mark, "%s: unknown backend \"%s\"; did you mean \"%s\"?",
                      key, quoted(node->text).text, nearest);
     else
-        report_error(parse->report, node->mark, "%s: unknown backend \"%s\"; known are %s%s", key,
-                     quoted(node->text).text, names, list.cut ? "..." : "");
+        report_error(parse->report, node->mark, "%s: unknown backend \"%s\"; known backends: %s%s",
+                     key, quoted(node->text).text, names, list.cut ? "..." : "");
 }
 
 uint32_t parse_backend_name(struct parse *parse, const struct node *node, const char *key)

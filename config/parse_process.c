@@ -81,9 +81,9 @@ static void read_signal(struct parse *parse, const struct node *node)
     }
     const char *nearest = signals_nearest(node->text);
     report_error(parse->report, node->mark,
-                 "signal: unknown signal \"%s\"%s%s%s; use SIGHUP, SIGUSR1, SIGUSR2 or none",
+                 "signal: unknown signal \"%s\"%s%s%s Use SIGHUP, SIGUSR1, SIGUSR2 or none",
                  quoted(node->text).text, nearest ? "; did you mean \"" : "",
-                 nearest ? nearest : "", nearest ? "\"?" : "");
+                 nearest ? nearest : "", nearest ? "\"?" : ".");
 }
 
 void parse_reload(struct parse *parse, const struct node *map)

@@ -105,7 +105,7 @@ static bool value_number(struct report *report, const struct node *node, const c
         report_number(report, node, key, number, result, unit);
         return false;
     }
-    if (value < minimum && maximum == UINT64_MAX) {
+    if (value < minimum && maximum >= INT64_MAX) /* no bound that a person would know */ {
         report_error(report, node->mark, "%s: %s is too small; the least is %s", key,
                      quoted(node->text).text, show(number, minimum).text);
         return false;
@@ -156,7 +156,7 @@ bool value_bool(struct report *report, const struct node *node, const char *key,
 
 /* "a, b or c" */
 struct choices {
-    char text[160];
+    char text[240];
 };
 
 static struct choices list_words(const char *const *words, const char *last)
@@ -239,7 +239,7 @@ bool value_check_keys(struct report *report, const struct node *map, const char 
             report_error(report, key->mark, "unknown key \"%s\" %s; did you mean \"%s\"?",
                          quoted(key->text).text, where, nearest);
         else
-            report_error(report, key->mark, "unknown key \"%s\" %s; known are %s%s%s",
+            report_error(report, key->mark, "unknown key \"%s\" %s; known keys: %s%s%s",
                          quoted(key->text).text, where,
                          list_words(keys, more && more[0] ? ", " : " and ").text,
                          more && more[0] ? (more[1] ? ", " : " and ") : "",
