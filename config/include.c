@@ -20,6 +20,26 @@ struct chain {
 static const struct node *with_includes(struct reader *reader, const struct chain *self,
                                         const struct node *tree);
 
+#define LANGUAGE_VERSION "1"
+
+/* Each file for itself, since the file's own version would hide that of what it includes. That the
+ * outermost file has one is the parser's to see. */
+static void check_version(struct reader *reader, const struct node *tree)
+{
+    const struct node *version = node_find(tree, "sluice");
+    if (!version)
+        return;
+    if (version->type != NODE_SCALAR)
+        report_error(reader->report, version->mark,
+                     "sluice: expected the version of the language, " LANGUAGE_VERSION ", found %s",
+                     node_found(version).text);
+    else if (strcmp(version->text, LANGUAGE_VERSION) != 0)
+        report_error(reader->report, version->mark,
+                     "sluice: version \"%s\" of the language is not known; this is Sluice %s, "
+                     "which reads version " LANGUAGE_VERSION,
+                     quoted(version->text).text, SLUICE_VERSION);
+}
+
 /* "a.yaml -> b.yaml -> " */
 static void write_chain(struct text *text, const struct chain *chain)
 {
@@ -116,6 +136,7 @@ static const struct node *with_includes(struct reader *reader, const struct chai
                      node_found(tree).text);
         return NULL;
     }
+    check_version(reader, tree);
     const struct node_pair *include = node_find_pair(tree, "include");
     if (!include)
         return tree;

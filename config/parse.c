@@ -4,29 +4,7 @@
 
 #include "config/keys.h"
 #include "config/node.h"
-#include "config/text.h"
 #include "config/value.h"
-
-#define LANGUAGE_VERSION "1"
-
-static void check_version(struct parse *parse)
-{
-    const struct node *version = node_find(parse->root, "sluice");
-    struct policy_mark start = parse->root->mark;
-    if (!version)
-        report_error(parse->report, start,
-                     "missing key \"sluice\": a policy begins with \"sluice: 1\", the version of "
-                     "its language");
-    else if (version->type != NODE_SCALAR)
-        report_error(parse->report, version->mark,
-                     "sluice: expected the version of the language, 1, found %s",
-                     node_found(version).text);
-    else if (strcmp(version->text, LANGUAGE_VERSION) != 0)
-        report_error(parse->report, version->mark,
-                     "sluice: version \"%s\" of the language is not known; this is Sluice %s, "
-                     "which reads version 1",
-                     quoted(version->text).text, SLUICE_VERSION);
-}
 
 /* As value_check_keys(), for a map in which authors may have keys of their own. */
 static void check_top_keys(struct parse *parse)
@@ -79,7 +57,10 @@ struct policy *parse_policy(struct reader *reader, const struct node *root)
                      node_found(root).text);
         return NULL;
     }
-    check_version(&parse);
+    if (!node_find(root, "sluice"))
+        report_error(reader->report, root->mark,
+                     "missing key \"sluice\": a policy begins with \"sluice: 1\", the version of "
+                     "its language");
     check_top_keys(&parse);
     parse_backends(&parse, section(&parse, "backends"));
     if (!parse.backends)

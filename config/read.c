@@ -14,7 +14,7 @@
 const struct reader_limits reader_default_limits = {
     .file_bytes = 1 * MEBIBYTE,
     .depth = 64,
-    .nodes = 100000,
+    .nodes = 200000,
     .anchors = 1000,
     .files = 64,
     .include_depth = 16,

@@ -249,7 +249,7 @@ START_TEST(a_billion_laughs)
             text_add(&out, "*a%d, ", i - 1);
         text_add(&out, "]\n");
     }
-    refused(text, 6, 5, "aliases make this more than 100000 values");
+    refused(text, 7, 5, "aliases make this more than 200000 values");
 }
 END_TEST
 
@@ -268,7 +268,7 @@ START_TEST(a_billion_laughs_by_merging)
     }
     yaml_read_tree(&reader, "f", text, strlen(text));
     ck_assert_uint_eq(reader.report->errors, 1);
-    ck_assert_str_eq(reader.report->entries[0].text, "aliases make this more than 100000 values");
+    ck_assert_str_eq(reader.report->entries[0].text, "aliases make this more than 200000 values");
 }
 END_TEST
 
@@ -296,8 +296,8 @@ END_TEST
 
 START_TEST(number_of_values)
 {
-    char *text = repeated("[", "1,", 100001, "]");
-    refused(text, 1, 200000, "more than 100000 values in one file");
+    char *text = repeated("[", "1,", 200001, "]");
+    refused(text, 1, 400000, "more than 200000 values in one file");
     free(text);
 }
 END_TEST
