@@ -71,9 +71,13 @@ const char *reader_keep_text(struct reader *reader, const char *text)
 
 static void read_source(struct read *read, struct reader *reader, const struct read_source *source)
 {
-    const struct node *tree =
-        source->path ? include_read_file(reader, source->path)
-                     : include_read_text(reader, source->label, source->text, source->length);
+    const struct node *tree = NULL;
+    reader->text = reader_scratch(reader, reader->limits->file_bytes + 1);
+    if (reader->text && source->path)
+        tree = include_read_file(reader, source->path);
+    else if (reader->text)
+        tree = include_read_text(reader, source->label, source->text ? source->text : "",
+                                 source->text ? source->length : 0);
     if (tree && !reader->out_of_memory)
         read->policy = parse_policy(reader, tree);
     if (read->policy)
@@ -95,16 +99,12 @@ void read_begin(struct read *read, const struct read_source *source,
     reader.root.file = source->path ? source->path : source->label;
     reader.scratch = read->scratch = meta_region_create(limits->scratch_bytes);
     reader.memory = meta_region_create(limits->policy_bytes);
-    if (reader.scratch && reader.memory) {
+    if (reader.scratch && reader.memory)
         reader.report = read->report = meta_region_alloc(reader.scratch, sizeof(*reader.report));
-        reader.text = meta_region_alloc(reader.scratch, limits->file_bytes + 1);
-    }
-    if (reader.report && reader.text)
+    if (reader.report) {
         read_source(read, &reader, source);
-    else if (reader.report)
-        report_error(reader.report, reader.root, "no memory to read it");
-    if (read->report)
         report_sort(read->report);
+    }
     if (read->policy)
         return;
     /* Marks of the report may name files that lie in the policy's memory. */
