@@ -62,7 +62,8 @@ C
 } >user.cpp
 
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
-strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
+# No -Wshadow: in C++ it forbids C's habit of a struct and a function of one name.
+strict='-Wall -Wextra -Wpedantic -Wconversion -Werror'
 # shellcheck disable=SC2046,SC2086 # lists of words
 {
     # Each header on its own: none may lean on what another includes.
@@ -82,7 +83,7 @@ strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
     attempt "C++17, static" c++ -std=c++17 $strict $(pkg-config --cflags sluice) user.cpp -o cxx_static $static
 }
 attempt "the version is the header's" pkg-config --exact-version="$(
-    sed -n 's/^#define SLUICE_VERSION "\(.*\)"$/\1/p' "$prefix/include/sluice/sluice.h")" sluice
+    sed -n 's/^#define SLUICE_VERSION  *"\(.*\)"$/\1/p' "$prefix/include/sluice/sluice.h")" sluice
 
 cat >CMakeLists.txt <<'CMAKE'
 cmake_minimum_required(VERSION 3.16)

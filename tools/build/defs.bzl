@@ -109,12 +109,13 @@ def c_test(
         **kwargs
     )
 
-def c_tests(srcs, deps, overrides = {}):
+def c_tests(srcs, deps, size = "small", overrides = {}):
     """One c_test per source file, named after it.
 
     Args:
       srcs: the files, each a whole test program.
       deps: libraries that all of them link.
+      size: Bazel's test size.
       overrides: target -> further arguments of c_test, where one needs other than the usual.
     """
     names = [src[:-len(".c")] for src in srcs]
@@ -124,7 +125,7 @@ def c_tests(srcs, deps, overrides = {}):
         c_test(
             name = name,
             srcs = [name + ".c"],
-            **dict({"deps": deps}, **overrides.get(name, {}))
+            **dict({"deps": deps, "size": size}, **overrides.get(name, {}))
         )
 
 def cxx_test(name, srcs, deps = [], size = "small", tags = [], sanitize = True, **kwargs):
@@ -189,15 +190,14 @@ def tree_test(name, script, data, size = "small", args = [], tags = []):
         ],
     )
 
-def backend_conformance_test(name, backend, suite, args = [], tags = [], env = {}, **kwargs):
+def backend_conformance_test(name, backend, suite, tags = [], env = {}, **kwargs):
     """The conformance suite against one backend.
 
     Args:
       name: name of the target.
-      backend: name of the backend's kind. The suite reads it from SLUICE_TEST_BACKEND, and gets it
-        as its last argument too.
+      backend: the backend as a policy writes it: a kind's name, or a mapping. The suite reads it from
+        SLUICE_TEST_BACKEND.
       suite: the library that holds the suite and its main(), alwayslink: compiled once for all.
-      args: arguments before the backend.
       tags: further tags.
       env: further environment.
       **kwargs: passed to c_test.
@@ -205,7 +205,6 @@ def backend_conformance_test(name, backend, suite, args = [], tags = [], env = {
     c_test(
         name = name,
         srcs = [],
-        args = args + [backend],
         env = dict(env, SLUICE_TEST_BACKEND = backend),
         tags = tags + ["conformance"],
         deps = [suite],

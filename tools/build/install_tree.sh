@@ -8,7 +8,7 @@ built=$1
 source=$2
 prefix=${DESTDIR:-}$3
 
-version_of() { sed -n "s/^#define SLUICE_VERSION_$1 \([0-9][0-9]*\)\$/\1/p" "$source/core/include/sluice/sluice.h"; }
+version_of() { sed -n "s/^#define SLUICE_VERSION_$1  *\([0-9][0-9]*\)\$/\1/p" "$source/core/include/sluice/sluice.h"; }
 major=$(version_of MAJOR)
 minor=$(version_of MINOR)
 patch=$(version_of PATCH)
