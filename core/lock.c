@@ -14,9 +14,7 @@ void lock_wait(struct lock *lock)
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load_explicit(&lock->state, memory_order_relaxed) == 0 && lock_try(lock))
             return;
-#if defined(__x86_64__)
-        __builtin_ia32_pause();
-#endif
+        cpu_relax();
     }
     int saved = errno;
     while (atomic_exchange_explicit(&lock->state, 2, memory_order_acquire) != 0)

@@ -29,6 +29,16 @@ struct lock {
     _Atomic uint32_t state; /* 0 free, 1 held, 2 held and somebody sleeps */
 };
 
+/* Tells the processor that this is a loop that waits. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 void lock_wait(struct lock *lock);
 void lock_wake(struct lock *lock);
 

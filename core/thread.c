@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -33,14 +32,19 @@ static bool exit_key_made;
 
 /* ---- Sections ------------------------------------------------------------------------------- */
 
+/* A nap, not sched_yield(): that goes behind everybody who wants the processor, which takes tens of milliseconds where all
+ * are busy, while a sleeper that wakes comes first. And the one that is waited for gets the processor either way. */
+/* Sections last less than a microsecond, unless the thread in one has lost its processor. Sleeping then beats
+ * sched_yield(): where many threads run, a yield waits for all their time slices. */
 static void pause_briefly(unsigned round)
 {
-    if (round < 16) {
-        sched_yield();
+    if (round < 4) {
+        for (int i = 0; i < 64; i++)
+            cpu_relax();
         return;
     }
     int saved = errno;
-    struct timespec nap = {0, 20000};
+    struct timespec nap = {0, 10000L << (round < 9 ? round - 4 : 5)};
     nanosleep(&nap, NULL);
     errno = saved;
 }
