@@ -247,8 +247,10 @@ static void diff_process(struct diff *diff)
 {
     const struct policy_process *a = &diff->before->process, *b = &diff->after->process;
     for (size_t i = 0; i < POLICY_MALLOPT_COUNT; i++) {
-        bool had = a->mallopt_present >> i & 1, has = b->mallopt_present >> i & 1;
-        if (had == has && (!has || a->mallopt[i] == b->mallopt[i]))
+        uint32_t bit = UINT32_C(1) << i;
+        bool had = (a->mallopt_present & bit) != 0, has = (b->mallopt_present & bit) != 0;
+        /* Values that were not written are 0. */
+        if (had == has && a->mallopt[i] == b->mallopt[i])
             continue;
         /* glibc counts its arenas once; and what was set has no way back to its default. */
         enum effect effect = i == POLICY_MALLOPT_ARENA_MAX || !has ? RESTART : APPLIED;
