@@ -21,8 +21,7 @@ const char *je_malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0";
 const char *je_malloc_conf_2_conf_harder =
     "narenas:1,percpu_arena:disabled,tcache:false,retain:true,background_thread:false,"
     "oversize_threshold:0,metadata_thp:disabled,thp:default,hpa:false,dss:disabled,zero:false,"
-    "junk:false,xmalloc:false,abort:false,abort_conf:false,confirm_conf:false,stats_print:false,"
-    "prof:false,utrace:false";
+    "junk:false,abort:false,abort_conf:false,confirm_conf:false,stats_print:false,prof:false";
 
 #define SLOTS_MAX 4094 /* jemalloc's own limit, less its arena 0 */
 #define TCACHES_MAX \
