@@ -344,7 +344,7 @@ static size_t purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_du
     bool force = (flags & SLUICE_PURGE_FORCE) != 0;
     atomic_store(&a->purge_armed, false); /* who frees from now on asks again */
     if (force) {
-        arena_flush_threads(a->owner);
+        arena_flush_threads(a->owner, NULL, NULL);
         jemalloc_usage_refresh(true);
         lock_acquire(&a->lock);
         sum_usage(a);

@@ -461,6 +461,17 @@ static void pool_thread_flush(void *arena, void *thread_state)
     }
 }
 
+/* A thread that is interrupted inside a section keeps us waiting for its next turn: only those that must be held are. */
+static bool owns_found(const struct thread *t, void *arg)
+{
+    struct pool_arena *a = arg;
+    for (size_t i = 0; i < a->flush_count; i++)
+        if (a->flush[i] != NULL &&
+            atomic_load_explicit(&a->flush[i]->owner, memory_order_relaxed) == (uintptr_t)t)
+            return true;
+    return false;
+}
+
 #define FLUSH_BATCH 1024
 
 struct look {
@@ -537,7 +548,7 @@ static uint64_t flush_idle(struct pool_arena *a, uint64_t now, bool force)
         if (look.count > 0) {
             a->flush = look.found;
             a->flush_count = look.count;
-            arena_flush_threads(a->owner);
+            arena_flush_threads(a->owner, owns_found, a);
             for (size_t i = 0; i < look.count; i++)
                 taken += look.found[i] == NULL;
             a->flush = NULL;

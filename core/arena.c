@@ -197,11 +197,19 @@ static void arena_end(struct sluice_arena *a)
     meta_free(a, sizeof *a);
 }
 
-static void end_heap_in(struct thread *t, void *arg)
+static bool is_empty(struct sluice_arena *a)
 {
-    struct sluice_arena *a = arg;
-    if (a->id < t->heap_capacity && t->heaps[a->id] != NULL)
-        heap_destroy(t->heaps[a->id]);
+    struct arena_usage usage;
+    arena_usage(a, &usage);
+    return usage.live_objects == 0;
+}
+
+/* Heaps of arenas that are being collected. The list of arenas may get longer meanwhile, in front, but not shorter. */
+static void end_heaps_in(struct thread *t, void *first)
+{
+    for (struct sluice_arena *a = first; a != NULL; a = a->next)
+        if (a->collected && a->id < t->heap_capacity && t->heaps[a->id] != NULL)
+            heap_destroy(t->heaps[a->id]);
 }
 
 unsigned arenas_collect(void)
@@ -209,31 +217,27 @@ unsigned arenas_collect(void)
     if (!thread_lock_unless_diverted(&maintenance_lock))
         return 0;
     lock_acquire(&arenas_lock);
-    struct sluice_arena *a = all;
+    struct sluice_arena *first = all;
+    unsigned left = 0, chosen = 0;
+    for (struct sluice_arena *a = first; a != NULL; a = a->next) {
+        a->collected = a->draining && is_empty(a);
+        left += a->draining;
+        chosen += a->collected;
+    }
     lock_release(&arenas_lock);
-    unsigned left = 0;
-    for (struct sluice_arena *next; a != NULL; a = next) {
+    /* A free may be between the backend and our counters: holding each thread once ends that. Once for all arenas, since
+     * a thread that was interrupted inside a section keeps us waiting for its next turn. */
+    if (chosen > 0)
+        threads_each_held(NULL, end_heaps_in, first, 0);
+    lock_acquire(&arenas_lock);
+    for (struct sluice_arena *a = chosen > 0 ? first : NULL, *next; a != NULL; a = next) {
         next = a->next;
-        lock_acquire(&arenas_lock);
-        bool draining = a->draining;
-        lock_release(&arenas_lock);
-        if (!draining)
-            continue;
-        left++;
-        struct arena_usage usage;
-        arena_usage(a, &usage);
-        if (usage.live_objects != 0)
-            continue;
-        /* A free may be between the backend and our counters: holding each thread once ends that. */
-        threads_each_held(end_heap_in, a, 0);
-        lock_acquire(&arenas_lock);
-        arena_usage(a, &usage);
-        if (a->draining && usage.live_objects == 0 && a->heaps == NULL) {
+        if (a->collected && a->draining && a->heaps == NULL && is_empty(a)) {
             arena_end(a);
             left--;
         }
-        lock_release(&arenas_lock);
     }
+    lock_release(&arenas_lock);
     lock_release(&maintenance_lock);
     return left;
 }
@@ -502,9 +506,21 @@ size_t arenas_trim(struct module *module)
     return arenas_walk(trim_one, module);
 }
 
+struct flush {
+    struct sluice_arena *arena;
+    bool (*concerns)(const struct thread *t, void *arg);
+    void *arg;
+};
+
+static bool flush_concerns(const struct thread *t, void *arg)
+{
+    struct flush *flush = arg;
+    return flush->concerns == NULL || flush->concerns(t, flush->arg);
+}
+
 static void flush_heap_in(struct thread *t, void *arg)
 {
-    struct sluice_arena *a = arg;
+    struct sluice_arena *a = ((struct flush *)arg)->arena;
     struct heap *h = a->id < t->heap_capacity ? t->heaps[a->id] : NULL;
     if (h == NULL)
         return;
@@ -513,9 +529,11 @@ static void flush_heap_in(struct thread *t, void *arg)
     limit_return_credit(h);
 }
 
-void arena_flush_threads(struct sluice_arena *arena)
+void arena_flush_threads(struct sluice_arena *arena,
+                         bool (*concerns)(const struct thread *t, void *arg), void *arg)
 {
-    threads_each_held(flush_heap_in, arena, 20000000);
+    struct flush flush = {arena, concerns, arg};
+    threads_each_held(flush_concerns, flush_heap_in, &flush, 20000000);
 }
 
 void sluice_purge_wanted(struct sluice_arena *owner, uint64_t due)

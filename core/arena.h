@@ -28,7 +28,8 @@ struct sluice_arena {
     void *instance; /* the backend's */
     struct module *module;
     uint32_t id;
-    bool draining; /* in the arenas lock */
+    bool draining;  /* in the arenas lock */
+    bool collected; /* about to be ended, if it stays empty; in the maintenance lock */
     const char *name;
     uint64_t *values;
     struct sluice_option *options;
@@ -105,9 +106,10 @@ size_t arena_purge(struct sluice_arena *arena, uint64_t now, unsigned flags);
 /* Gives everything back that a module keeps for reuse (NULL: all modules). Outside sections. */
 size_t arenas_trim(struct module *module);
 
-/* For a backend's purge(): runs ops->thread_flush for every thread that has a heap in the arena, each held outside of
- * sections. Outside sections. */
-void arena_flush_threads(struct sluice_arena *arena);
+/* For a backend's purge(): runs ops->thread_flush for every thread that has a heap in the arena and that it concerns (NULL:
+ * all; see threads_each_held), each held outside of sections. Outside sections. */
+void arena_flush_threads(struct sluice_arena *arena,
+                         bool (*concerns)(const struct thread *t, void *arg), void *arg);
 
 /* Peak of a module (called by backends that keep slabs): memory was made ready for allocation; an allocation
  * trend turned. */

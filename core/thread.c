@@ -105,11 +105,14 @@ bool thread_lock_unless_diverted(struct lock *lock)
     return true;
 }
 
-void threads_each_held(void (*fn)(struct thread *t, void *arg), void *arg, uint64_t patience_ns)
+void threads_each_held(bool (*concerns)(const struct thread *t, void *arg),
+                       void (*fn)(struct thread *t, void *arg), void *arg, uint64_t patience_ns)
 {
     lock_acquire(&threads_lock);
     /* One at a time: a thread that has to wait waits for its own turn only. */
     for (struct thread *t = threads; t != NULL; t = t->next) {
+        if (concerns != NULL && !concerns(t, arg))
+            continue;
         hold_begin(t);
         os_process_barrier();
         if (hold_wait(t, patience_ns))

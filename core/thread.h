@@ -92,9 +92,11 @@ bool thread_is_diverted(void);
 struct tcache *thread_cache_for(struct thread *t, sluice_module module);
 bool thread_reserve_heaps(struct thread *t, uint32_t arena_id);
 
-/* Runs fn for each thread, each held outside of sections meanwhile. A thread that does not leave its
- * section within patience_ns is passed over; 0: wait as long as it takes. Outside sections. */
-void threads_each_held(void (*fn)(struct thread *t, void *arg), void *arg, uint64_t patience_ns);
+/* Runs fn for each thread that it concerns (NULL: each), each held outside of sections meanwhile. A thread that does not
+ * leave its section within patience_ns is passed over; 0: wait as long as it takes. Outside sections.
+ * `concerns` is asked while the thread runs: it may look at the record's address and no further. */
+void threads_each_held(bool (*concerns)(const struct thread *t, void *arg),
+                       void (*fn)(struct thread *t, void *arg), void *arg, uint64_t patience_ns);
 
 /* Returns when every section that was open at the call has been left. Outside sections. */
 void threads_synchronize(void);
