@@ -1,0 +1,64 @@
+#!/bin/bash
+# examples_test.sh: the examples of the documents, built against an installed tree with the commands
+# that the documents give, and run. NAME.out is what the program NAME prints.
+set -uo pipefail
+
+work=${TEST_TMPDIR:-$(mktemp -d)}
+top=$PWD
+passed=0
+failed=0
+
+attempt() { # attempt WHAT COMMAND…
+    local what=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $what: $*"
+        cat "$work/log"
+    fi
+}
+
+for tool in cc c++ pkg-config; do
+    command -v "$tool" >/dev/null || {
+        echo "this test needs $tool: apt-get install g++ pkg-config"
+        exit 1
+    }
+done
+
+attempt "install" tools/build/install_tree.sh "$top" "$top" "$work/prefix"
+cp -L docs/examples/* "$work/" 2>/dev/null
+rm -f "$work/guard.so"
+cd "$work" || exit 1
+export PKG_CONFIG_PATH=$work/prefix/lib/pkgconfig LD_LIBRARY_PATH=$work/prefix/lib
+
+strict='-Wall -Wextra -Wpedantic -Werror'
+# shellcheck disable=SC2046,SC2086 # lists of words
+{
+    for source in quickstart overrun; do
+        attempt "$source.c" cc -std=c11 $strict "$source.c" $(pkg-config --cflags --libs sluice) -o "$source"
+    done
+    attempt "containers.cc" \
+        c++ -std=c++17 $strict containers.cc $(pkg-config --cflags --libs sluice) -o containers
+    attempt "guard.c" cc -std=c11 -O2 $strict -fPIC -shared guard.c $(pkg-config --cflags sluice) -o guard.so
+}
+exports=$(nm -D --defined-only guard.so | awk '$3 !~ /^_/ { print $3 }' | tr '\n' ' ')
+attempt "the plugin exports its table" test "$exports" = "sluice_backend_plugin "
+
+prints() { diff "$1.out" <("./$1"); }
+attempt "quickstart prints what the documents say" prints quickstart
+attempt "containers prints what the documents say" prints containers
+
+# The plugin's page behind the object stops the program.
+./overrun >overrun.printed 2>overrun.errors
+attempt "the overrun is a fault" test $? -eq $((128 + 11))
+attempt "overrun prints what the documents say" diff overrun.out overrun.printed
+attempt "nothing else is reported" test ! -s overrun.errors
+
+attempt "sluice check knows the plugin's parameter" prefix/bin/sluice check guard.yaml
+sed 's/64KiB/64/' guard.yaml >small.yaml
+attempt "and its range" bash -c "prefix/bin/sluice check small.yaml 2>&1 | grep -q 'guard: 64 is '"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
