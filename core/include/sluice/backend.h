@@ -194,7 +194,8 @@ SLUICE_API void sluice_purge_wanted(struct sluice_arena *owner, uint64_t due);
  * Errors: SLUICE_ERROR_INVALID (the message says which field), SLUICE_ERROR_STATE (the name is taken). */
 SLUICE_API enum sluice_result sluice_backend_register(const struct sluice_backend_ops *ops);
 
-/* Opens a plugin and registers it; a plugin that is registered already is SLUICE_OK. `options` reach arena_create. */
+/* Opens a plugin and registers it; a plugin that is registered already is SLUICE_OK. A policy with `kind: plugin` does so
+ * by itself. Error: SLUICE_ERROR_IO, whatever the reason; the message says it. */
 SLUICE_API enum sluice_result sluice_backend_load(const char *library);
 
 #ifdef __cplusplus

@@ -84,7 +84,7 @@ typedef uint16_t sluice_module;
 SLUICE_API sluice_module sluice_module_register(const char *name);
 
 /* The name of a module, or NULL when there is none with that id. The text is valid for the life of the process.
- * Async-signal-safe. */
+ * Async-signal-safe once the library has started. */
 SLUICE_API const char *sluice_module_name(sluice_module module);
 
 /* ---- Allocation ------------------------------------------------------------------------------------------------- */
@@ -148,7 +148,8 @@ SLUICE_API enum sluice_result sluice_policy_load_file(const char *path);
  * `include:` names are taken from the working directory. */
 SLUICE_API enum sluice_result sluice_policy_load_string(const char *yaml, size_t length);
 
-/* Reads again the file that the policy in force came from. SLUICE_ERROR_STATE when it came from no file. */
+/* Reads again the file that the policy in force came from. Errors: SLUICE_ERROR_STATE when it came from no file, and those
+ * of sluice_policy_load_file(). */
 SLUICE_API enum sluice_result sluice_policy_reload(void);
 
 /* Installs a handler for that signal which asks the control thread for a reload (it only writes to an eventfd) and then
@@ -159,7 +160,8 @@ SLUICE_API enum sluice_result sluice_reload_on_signal(int signo);
 /* Sends all allocations of a module to one backend of the policy (or to a kind's own name), whatever the policy says of
  * it; NULL clears. It survives reloads; while the policy in force does not know the backend, the policy's own routes
  * serve and the log says so. A module that does not exist yet is given its override when it is registered.
- * Errors: SLUICE_ERROR_INVALID, SLUICE_ERROR_UNKNOWN (no such backend in the policy in force; nothing changed). */
+ * Errors: SLUICE_ERROR_INVALID, SLUICE_ERROR_UNKNOWN (no such backend in the policy in force; nothing changed),
+ * SLUICE_ERROR_NO_MEMORY. */
 SLUICE_API enum sluice_result sluice_module_override(const char *module, const char *backend);
 
 /* Number of the route table in force; it grows by one with every change that took effect. */
@@ -187,10 +189,12 @@ SLUICE_API enum sluice_result sluice_reload_status(struct sluice_reload_status *
 /* What a module holds. Exact when no thread is allocating for it; while threads run, each figure is one that was true at
  * some moment of the call. */
 struct sluice_module_stats {
-    size_t struct_size;         /* set by the caller to sizeof(struct sluice_module_stats) */
-    uint64_t live_objects;      /* allocated and not freed */
-    uint64_t live_bytes;        /* their usable bytes */
-    uint64_t peak_live_bytes;   /* largest live_bytes seen; taken whenever memory stops growing */
+    size_t struct_size;    /* set by the caller to sizeof(struct sluice_module_stats) */
+    uint64_t live_objects; /* allocated and not freed */
+    uint64_t live_bytes;   /* their usable bytes */
+    uint64_t
+        peak_live_bytes; /* largest live_bytes seen: looked at when memory stops growing, so it may
+                                   miss a 32nd of what was live */
     uint64_t allocated_objects; /* since the start, arenas that are gone included */
     uint64_t freed_objects;
     uint64_t failed_allocations;
@@ -201,7 +205,8 @@ struct sluice_module_stats {
     uint64_t draining_bytes; /* live bytes in arenas that no route leads to any more */
 };
 
-/* SLUICE_MODULE_ALL sums over all modules. Errors: SLUICE_ERROR_INVALID, SLUICE_ERROR_UNKNOWN. */
+/* SLUICE_MODULE_ALL sums over all modules; its peak is the sum of their peaks, which need not have been at one time.
+ * Errors: SLUICE_ERROR_INVALID, SLUICE_ERROR_UNKNOWN, SLUICE_ERROR_NO_MEMORY. */
 SLUICE_API enum sluice_result sluice_stats_module(sluice_module module,
                                                   struct sluice_module_stats *out);
 
