@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/chunk.h"
 #include "core/control.h"
 #include "core/error.h"
 #include "core/limit.h"
@@ -10,6 +11,9 @@
 #include "core/meta.h"
 #include "core/os.h"
 #include "core/route.h"
+
+/* How long giving memory back waits for a thread to leave its section, ns. */
+#define TRIM_PATIENCE 20000000
 
 static struct lock arenas_lock;
 static struct lock maintenance_lock;
@@ -468,16 +472,23 @@ void heap_note_turn(struct heap *h)
 
 /* ---- Maintenance ---------------------------------------------------------------------------- */
 
-uint64_t arenas_walk(uint64_t (*fn)(struct sluice_arena *arena, void *arg), void *arg)
+/* In the maintenance lock. */
+static uint64_t walk(uint64_t (*fn)(struct sluice_arena *arena, void *arg), void *arg)
 {
-    if (!thread_lock_unless_diverted(&maintenance_lock))
-        return 0;
     lock_acquire(&arenas_lock);
     struct sluice_arena *a = all;
     lock_release(&arenas_lock);
     uint64_t sum = 0;
     for (; a != NULL; a = a->next)
         sum += fn(a, arg);
+    return sum;
+}
+
+uint64_t arenas_walk(uint64_t (*fn)(struct sluice_arena *arena, void *arg), void *arg)
+{
+    if (!thread_lock_unless_diverted(&maintenance_lock))
+        return 0;
+    uint64_t sum = walk(fn, arg);
     lock_release(&maintenance_lock);
     return sum;
 }
@@ -501,9 +512,31 @@ static uint64_t trim_one(struct sluice_arena *a, void *module)
     return arena_purge(a, os_now(), SLUICE_PURGE_FORCE);
 }
 
+static void return_credits(struct thread *t, void *module)
+{
+    for (uint32_t i = 0; i < t->heap_capacity; i++)
+        if (t->heaps[i] != NULL && (module == NULL || t->heaps[i]->arena->module == module))
+            limit_return_credit(t->heaps[i]);
+}
+
+size_t chunks_expire(uint64_t now, bool all, uint64_t *next_due)
+{
+    *next_due = UINT64_MAX;
+    if (!thread_lock_unless_diverted(&maintenance_lock))
+        return 0;
+    size_t bytes = chunk_expire_lazy(now, all, next_due);
+    lock_release(&maintenance_lock);
+    return bytes;
+}
+
 size_t arenas_trim(struct module *module)
 {
-    return arenas_walk(trim_one, module);
+    if (!thread_lock_unless_diverted(&maintenance_lock))
+        return 0;
+    size_t bytes = walk(trim_one, module);
+    threads_each_held(NULL, return_credits, module, TRIM_PATIENCE);
+    lock_release(&maintenance_lock);
+    return bytes;
 }
 
 struct flush {
@@ -533,7 +566,7 @@ void arena_flush_threads(struct sluice_arena *arena,
                          bool (*concerns)(const struct thread *t, void *arg), void *arg)
 {
     struct flush flush = {arena, concerns, arg};
-    threads_each_held(flush_concerns, flush_heap_in, &flush, 20000000);
+    threads_each_held(flush_concerns, flush_heap_in, &flush, TRIM_PATIENCE);
 }
 
 void sluice_purge_wanted(struct sluice_arena *owner, uint64_t due)

@@ -4,9 +4,10 @@
 #include "core/log.h"
 #include "core/route.h"
 
-/* What a thread takes in advance; with 32 threads at the limit, all advances together stay far below a chunk
- * for each. */
-#define ADVANCE ((int64_t)256 << 10)
+/* What a thread takes in advance, or keeps of what it freed (twice this at most). Under a hard limit it is so small a part
+ * of it that what 32 idle threads keep is a sixteenth: others could not have it. */
+#define ADVANCE          ((int64_t)256 << 10)
+#define ADVANCES_IN_HARD 1024
 
 static _Atomic(sluice_limit_callback *) callback;
 static _Atomic(void *) callback_arg;
@@ -49,6 +50,12 @@ void limit_uncharge(struct module *m, size_t bytes)
     }
 }
 
+static int64_t advance_of(const struct module *m)
+{
+    uint64_t part = load(&m->hard) / ADVANCES_IN_HARD;
+    return load(&m->hard) == 0 || part > (uint64_t)ADVANCE ? ADVANCE : (int64_t)part;
+}
+
 bool limit_take(struct heap *h, size_t bytes)
 {
     int64_t need = (int64_t)bytes - h->credit;
@@ -57,31 +64,35 @@ bool limit_take(struct heap *h, size_t bytes)
         return true;
     }
     struct module *m = h->arena->module;
-    uint64_t hard = load(&m->hard);
-    if ((hard == 0 || hard >= 64 * (uint64_t)ADVANCE) &&
-        limit_charge(m, (size_t)(need + ADVANCE))) {
-        h->credit = ADVANCE;
+    int64_t advance = advance_of(m);
+    if (limit_charge(m, (size_t)(need + advance))) {
+        h->credit = advance;
         return true;
     }
     if (!limit_charge(m, (size_t)need))
         return false;
+    thread_self->limit_hit = false; /* it was the advance that was too much */
     h->credit = 0;
     return true;
 }
 
 void limit_give(struct heap *h, size_t bytes)
 {
+    int64_t advance = advance_of(h->arena->module);
     h->credit += (int64_t)bytes;
-    if (h->credit > 2 * ADVANCE) {
-        limit_uncharge(h->arena->module, (size_t)(h->credit - ADVANCE));
-        h->credit = ADVANCE;
+    if (h->credit > 2 * advance) {
+        limit_uncharge(h->arena->module, (size_t)(h->credit - advance));
+        h->credit = advance;
     }
 }
 
 void limit_return_credit(struct heap *h)
 {
+    struct module *m = h->arena->module;
     if (h->credit > 0)
-        limit_uncharge(h->arena->module, (size_t)h->credit);
+        limit_uncharge(m, (size_t)h->credit);
+    else if (h->credit < 0) /* objects that are out: who frees them gives these bytes back */
+        atomic_fetch_add_explicit(&m->held, (uint64_t)-h->credit, memory_order_relaxed);
     h->credit = 0;
 }
 
