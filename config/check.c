@@ -11,9 +11,9 @@ static void count(struct text *out, size_t number, const char *one, const char *
 }
 
 /* "policy.yaml: ok: 3 backends, 1 module" */
-static void add_summary(const char *path, const struct read *read, struct text *out)
+static void add_summary(const char *path, const struct policy *policy, size_t warnings,
+                        struct text *out)
 {
-    const struct policy *policy = read->policy;
     size_t backends = 0;
     for (size_t i = 0; i < policy->backend_count; i++)
         backends += policy->backends[i].mark.line > 0;
@@ -29,9 +29,9 @@ static void add_summary(const char *path, const struct read *read, struct text *
         text_add(out, ", ");
         count(out, policy->file_count, "file", "files");
     }
-    if (read->report->warnings > 0) {
+    if (warnings > 0) {
         text_add(out, ", ");
-        count(out, read->report->warnings, "warning", "warnings");
+        count(out, warnings, "warning", "warnings");
     }
     text_add(out, "\n");
 }
@@ -51,7 +51,7 @@ bool check_text(const char *path, unsigned flags, struct text *out, struct text 
     if (read.policy && (flags & CHECK_PRINT) != 0)
         print_policy(read.policy, out);
     else if (read.policy)
-        add_summary(path, &read, out);
+        add_summary(path, read.policy, read.report ? read.report->warnings : 0, out);
     bool valid = read.policy;
     policy_destroy(read.policy);
     read_end(&read);

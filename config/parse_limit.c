@@ -36,7 +36,7 @@ static void read_word(struct parse *parse, const struct node *node, const char *
             return;
         }
     }
-    if (strcmp(node->text, words_action[POLICY_ACTION_FALLBACK]) == 0)
+    if (strcmp(node->text, "fallback") == 0)
         report_error(parse->report, node->mark,
                      "%s: fall back to which backend? Write " FALLBACK_EXAMPLE, key);
     else

@@ -112,26 +112,35 @@ static int explain_policy(const struct request *request)
     return EXIT_GOOD;
 }
 
-static int check_request(struct request *request)
+/* false: was said on standard error. */
+static bool check_request(struct request *request)
 {
     static const char *const names[] = {"POLICY", "MODULE", "SIZE"};
-    if (request->operand_count < 3)
-        return arguments_wrong(NAME, "%s is missing", names[request->operand_count]);
-    const char *module = request->operands[1], *size = request->operands[2], *unit = "";
-    if (module[0] == '\0' || strlen(module) > 255)
-        return arguments_wrong(NAME, "a module's name has 1 to 255 bytes");
-    enum units_result result = units_parse_size(size, &request->size, &unit);
-    if (result == UNITS_UNKNOWN_UNIT && units_suggest_size(unit))
-        return arguments_wrong(NAME, "unknown unit in SIZE \"%s\"; did you mean \"%.*s%s\"?", size,
-                               (int)(unit - size), size, units_suggest_size(unit));
-    if (result != UNITS_OK)
-        return arguments_wrong(NAME, "SIZE \"%s\" is no size such as 4096, 64KiB or 2MiB", size);
+    if (request->operand_count < 3) {
+        arguments_wrong(NAME, "%s is missing", names[request->operand_count]);
+        return false;
+    }
+    const char *module = request->operands[1];
+    if (module[0] == '\0' || strlen(module) > 255) {
+        arguments_wrong(NAME, "a module's name has 1 to 255 bytes");
+        return false;
+    }
     for (int i = 0; i < request->set_count; i++) {
         const char *equals = strrchr(request->sets[i], '=');
-        if (!equals || equals == request->sets[i] || equals[1] == '\0')
-            return arguments_wrong(NAME, "--set \"%s\": expected MODULE=BACKEND", request->sets[i]);
+        if (!equals || equals == request->sets[i] || equals[1] == '\0') {
+            arguments_wrong(NAME, "--set \"%s\": expected MODULE=BACKEND", request->sets[i]);
+            return false;
+        }
     }
-    return EXIT_GOOD;
+    const char *size = request->operands[2], *unit = "";
+    enum units_result result = units_parse_size(size, &request->size, &unit);
+    const char *meant = result == UNITS_UNKNOWN_UNIT ? units_suggest_size(unit) : NULL;
+    if (meant)
+        arguments_wrong(NAME, "unknown unit in SIZE \"%s\"; did you mean \"%.*s%s\"?", size,
+                        (int)(unit - size), size, meant);
+    else if (result != UNITS_OK)
+        arguments_wrong(NAME, "SIZE \"%s\" is no size such as 4096, 64KiB or 2MiB", size);
+    return result == UNITS_OK;
 }
 
 /* Reads the arguments, and answers. sets has room for as many as there are arguments. */
@@ -161,10 +170,8 @@ static int run(struct request *request, const char **sets, int argc, char **argv
             return arguments_print_version();
         case ARGUMENTS_WRONG:
             return EXIT_USAGE;
-        case ARGUMENTS_END: {
-            int status = check_request(request);
-            return status == EXIT_GOOD ? explain_policy(request) : status;
-        }
+        case ARGUMENTS_END:
+            return check_request(request) ? explain_policy(request) : EXIT_USAGE;
         }
     }
 }
