@@ -31,6 +31,9 @@ const char *je_malloc_conf_2_conf_harder =
 #define READING_NS_PER_SLOT UINT64_C(50000)
 #define READING_NS_MAX      UINT64_C(200000000)
 
+/* See jemalloc_overhead_per_slot(). */
+#define PAGE_TABLE_LEAF ((size_t)2 << 20)
+
 static _Atomic unsigned slot_count, tcache_count;
 static _Atomic uint64_t read_at;
 
@@ -150,23 +153,28 @@ void jemalloc_usage_refresh(bool now)
     atomic_store(&read_at, os_now());
 }
 
+static struct ctl active_pages = {.name = "stats.arenas.0.pactive"};
+static struct ctl dirty_pages = {.name = "stats.arenas.0.pdirty"};
+static struct ctl muzzy_pages = {.name = "stats.arenas.0.pmuzzy"};
+static struct ctl base_bytes = {.name = "stats.arenas.0.base"};
+
 void jemalloc_slot_usage(unsigned slot, struct jemalloc_usage *out)
 {
-    static struct ctl active = {.name = "stats.arenas.0.pactive"};
-    static struct ctl dirty = {.name = "stats.arenas.0.pdirty"};
-    static struct ctl muzzy = {.name = "stats.arenas.0.pmuzzy"};
-    static struct ctl base = {.name = "stats.arenas.0.base"};
-    out->active = slot_read(&active, slot) * OS_PAGE_SIZE;
-    out->dirty = slot_read(&dirty, slot) * OS_PAGE_SIZE;
-    out->muzzy = slot_read(&muzzy, slot) * OS_PAGE_SIZE;
-    out->metadata = slot_read(&base, slot);
+    out->active = slot_read(&active_pages, slot) * OS_PAGE_SIZE;
+    out->dirty = slot_read(&dirty_pages, slot) * OS_PAGE_SIZE;
+    out->muzzy = slot_read(&muzzy_pages, slot) * OS_PAGE_SIZE;
+    /* The page table has 8 bytes for each page that is in use. */
+    out->metadata = slot_read(&base_bytes, slot) + (out->active + out->dirty) / 512;
 }
 
 size_t jemalloc_overhead_per_slot(void)
 {
-    static struct ctl resident = {.name = "stats.arenas.0.resident"};
     unsigned slots = atomic_load(&slot_count);
-    return slots == 0 ? 0 : slot_read(&resident, 0) / slots;
+    size_t pages = slot_read(&active_pages, 0) + slot_read(&dirty_pages, 0);
+    /* The leaves of the page table are counted whole, 2 MiB for each GiB of address space, though few
+     * of their pages are ever touched: those are counted with the slots. */
+    size_t rest = slot_read(&base_bytes, 0) % PAGE_TABLE_LEAF;
+    return slots == 0 ? 0 : (pages * OS_PAGE_SIZE + rest) / slots;
 }
 
 /* ---- Thread caches --------------------------------------------------------------------------- */
