@@ -120,13 +120,18 @@ static void advise(const struct mmap_arena *a, struct mmap_run *r, size_t from)
                    OS_HUGE_ALWAYS);
 }
 
-static struct mmap_run *run_create(struct mmap_arena *a, size_t pages, size_t alignment)
+static void drop_pages(struct mmap_run *r, size_t from, size_t to);
+
+static struct mmap_run *run_create(struct mmap_arena *a, size_t pages, size_t alignment, bool zero)
 {
     struct mmap_run *r = sluice_metadata_alloc(sizeof *r);
     if (r == NULL)
         return NULL;
     r->home.kind = MMAP_LARGE;
-    r->home.base = sluice_chunk_acquire(a->owner, pages * PAGE_MAP_PAGE, alignment);
+    bool stale = false; /* what somebody left, and the kernel did not take yet, will do */
+    r->home.base =
+        zero ? sluice_chunk_acquire(a->owner, pages * PAGE_MAP_PAGE, alignment)
+             : sluice_chunk_acquire_any(a->owner, pages * PAGE_MAP_PAGE, alignment, &stale);
     if (r->home.base == NULL) {
         sluice_metadata_free(r, sizeof *r);
         return NULL;
@@ -134,6 +139,8 @@ static struct mmap_run *run_create(struct mmap_arena *a, size_t pages, size_t al
     r->pages = pages;
     r->capacity = (pages + CHUNK_PAGES - 1) / CHUNK_PAGES * CHUNK_PAGES;
     sluice_chunk_set_data(r->home.base, r);
+    if (stale && r->capacity > pages)
+        drop_pages(r, pages, r->capacity);
     return r;
 }
 
@@ -195,7 +202,7 @@ void *mmap_large_alloc(struct mmap_arena *a, size_t pages, size_t alignment, boo
     struct mmap_run *r = reuse(a, pages, alignment, zero);
     if (r != NULL)
         return r->home.base;
-    r = run_create(a, pages, alignment);
+    r = run_create(a, pages, alignment, zero);
     if (r == NULL) {
         sluice_arena_uncharge(a->owner, bytes);
         return NULL;

@@ -121,7 +121,8 @@ static struct mmap_chunk *chunk_create(struct mmap_arena *a)
     if (c == NULL)
         return NULL;
     c->home.kind = MMAP_SHARED;
-    c->home.base = sluice_chunk_acquire(a->owner, SLUICE_CHUNK_SIZE, SLUICE_CHUNK_SIZE);
+    c->home.base =
+        sluice_chunk_acquire_any(a->owner, SLUICE_CHUNK_SIZE, SLUICE_CHUNK_SIZE, &c->is_stale);
     if (c->home.base == NULL) {
         sluice_metadata_free(c, sizeof *c);
         return NULL;
@@ -296,11 +297,12 @@ void *mmap_shared_alloc(struct mmap_arena *a, size_t pages, size_t alignment, bo
     a->live_bytes += bytes;
     a->allocated++;
     lock_release(&a->lock);
-    if (dirty_bytes > 0) {
+    if (dirty_bytes > 0)
         sluice_arena_uncharge(a->owner, dirty_bytes); /* they were charged when they were kept */
-        if (zero)
-            zero_pages(c, &was_dirty);
-    }
+    if (zero && c->is_stale)
+        memset(c->home.base + first * PAGE_MAP_PAGE, 0, bytes);
+    else if (zero && dirty_bytes > 0)
+        zero_pages(c, &was_dirty);
     return c->home.base + first * PAGE_MAP_PAGE;
 }
 

@@ -64,7 +64,7 @@ static uint32_t run_in(uint32_t mask, unsigned n)
 bool pool_add_chunk(struct pool_arena *a)
 {
     struct slab_chunk *c = (struct slab_chunk *)chunk_acquire(a->owner, CHUNK_SIZE, CHUNK_SIZE,
-                                                              sizeof *c, PAGEMAP_SLABS);
+                                                              sizeof *c, PAGEMAP_SLABS, true);
     if (c == NULL)
         return false;
     for (unsigned i = 0; i < SLAB_PIECES; i++) {

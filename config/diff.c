@@ -256,6 +256,8 @@ static void diff_process(struct diff *diff)
         enum effect effect = i == POLICY_MALLOPT_ARENA_MAX || !has ? RESTART : APPLIED;
         add(diff, effect, "process.mallopt.%s", keys_mallopt[i]);
     }
+    if (a->lazy_free != b->lazy_free)
+        add(diff, APPLIED, "process.lazy_free");
 }
 
 static bool same_attribution(const struct policy *a, const struct policy *b)

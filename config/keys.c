@@ -10,7 +10,7 @@ const char *const keys_rule[] = {"max_size", "to", NULL};
 const char *const keys_limit[] = {"soft", "hard", "on_soft", "on_hard", NULL};
 const char *const keys_fallback[] = {"fallback", NULL};
 const char *const keys_phase[] = {"modules", "backend", "check", "track", NULL};
-const char *const keys_process[] = {"mallopt", NULL};
+const char *const keys_process[] = {"mallopt", "lazy_free", NULL};
 const char *const keys_mallopt[] = {"mmap_threshold", "trim_threshold", "arena_max",
                                     "top_pad",        "mmap_max",       NULL};
 const char *const keys_reload[] = {"signal", "watch", NULL};

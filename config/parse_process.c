@@ -53,6 +53,10 @@ void parse_process(struct parse *parse, const struct node *map)
     const struct node *mallopt = node_find(map, "mallopt");
     if (mallopt && mallopt->type != NODE_NOTHING)
         read_mallopt(parse, mallopt);
+    const struct node *lazy = node_find(map, "lazy_free");
+    if (lazy)
+        value_duration(parse->report, lazy, "lazy_free", 0, UINT64_C(86400) * 1000000000u,
+                       &parse->policy->process.lazy_free);
 }
 
 /* ---- reload ---------------------------------------------------------------------------------- */

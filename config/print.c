@@ -155,9 +155,14 @@ static void print_phase(const struct policy *policy, const struct policy_phase *
 
 static void print_process(const struct policy_process *process, struct text *out)
 {
+    if (process->mallopt_present == 0 && process->lazy_free == 0)
+        return;
+    text_add(out, "\nprocess:\n");
+    if (process->lazy_free != 0)
+        text_add(out, "  lazy_free: %s\n", units_duration(process->lazy_free).text);
     if (process->mallopt_present == 0)
         return;
-    text_add(out, "\nprocess:\n  mallopt:\n");
+    text_add(out, "  mallopt:\n");
     for (size_t i = 0; i < POLICY_MALLOPT_COUNT; i++) {
         if ((process->mallopt_present >> i & 1) == 0)
             continue;

@@ -519,12 +519,12 @@ static void return_credits(struct thread *t, void *module)
             limit_return_credit(t->heaps[i]);
 }
 
-size_t chunks_expire(uint64_t now, bool all, uint64_t *next_due)
+size_t chunks_expire(uint64_t now, bool every, uint64_t *next_due)
 {
     *next_due = UINT64_MAX;
     if (!thread_lock_unless_diverted(&maintenance_lock))
         return 0;
-    size_t bytes = chunk_expire_lazy(now, all, next_due);
+    size_t bytes = chunk_expire_lazy(now, every, next_due);
     lock_release(&maintenance_lock);
     return bytes;
 }
@@ -534,6 +534,8 @@ size_t arenas_trim(struct module *module)
     if (!thread_lock_unless_diverted(&maintenance_lock))
         return 0;
     size_t bytes = walk(trim_one, module);
+    uint64_t next;
+    chunk_expire_lazy(0, true, &next); /* counted already, when it was given back */
     threads_each_held(NULL, return_credits, module, TRIM_PATIENCE);
     lock_release(&maintenance_lock);
     return bytes;

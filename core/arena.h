@@ -103,6 +103,9 @@ void arena_usage(struct sluice_arena *arena, struct arena_usage *out);
 /* Gives memory back: what is due at `now`, or everything (SLUICE_PURGE_FORCE). From arenas_walk() only. */
 size_t arena_purge(struct sluice_arena *arena, uint64_t now, unsigned flags);
 
+/* chunk_expire_lazy(), in the maintenance lock. */
+size_t chunks_expire(uint64_t now, bool all, uint64_t *next_due);
+
 /* Gives everything back that a module keeps for reuse (NULL: all modules). Outside sections. */
 size_t arenas_trim(struct module *module);
 

@@ -1,12 +1,16 @@
 /* chunk.c - see chunk.h.
  *
  * Free runs are records on one list for each size up to 31 chunks and one for the rest; the two ends of
- * a free run are found through a second map, free_at (a hash of chunk address -> record), so that a
- * run that becomes free can be joined with its neighbours. */
+ * a free run are found through two hashes of its first and its last address, so that a run that
+ * becomes free can be joined with its neighbours.
+ *
+ * Lazy runs are on a list of their own, newest first: given out again in that order, dropped from the other end. They
+ * are not joined: their pages are worth more than their address space. */
 #include "core/chunk.h"
 
 #include <string.h>
 
+#include "core/control.h"
 #include "core/lock.h"
 #include "core/log.h"
 #include "core/meta.h"
@@ -31,7 +35,20 @@ struct free_run {
 static struct lock chunk_lock;
 static struct free_run *lists[EXACT_LISTS];
 static struct free_run *by_start[1 << FREE_HASH_BITS], *by_end[1 << FREE_HASH_BITS];
-static uint64_t owned_bytes, reserved_bytes;
+static uint64_t owned_bytes, reserved_bytes, lazy_bytes;
+
+struct lazy_run {
+    char *base;
+    size_t size;
+    uint64_t since; /* CLOCK_MONOTONIC, ns */
+    bool huge;
+    struct lazy_run *newer, *older; /* all, by time */
+    struct lazy_run *next, *prev;   /* of this size */
+};
+
+static struct lazy_run *lazy_newest, *lazy_oldest;
+static struct lazy_run *lazy_lists[EXACT_LISTS]; /* as `lists` */
+static _Atomic uint64_t lazy_time;
 
 static size_t hash_of(const char *p)
 {
@@ -169,8 +186,93 @@ static char *take_new(size_t size, size_t alignment)
     return p;
 }
 
+/* ---- Lazy runs; in the lock ------------------------------------------------------------------ */
+
+static void lazy_insert(struct lazy_run *r)
+{
+    r->newer = NULL;
+    r->older = lazy_newest;
+    if (lazy_newest != NULL)
+        lazy_newest->newer = r;
+    else
+        lazy_oldest = r;
+    lazy_newest = r;
+    struct lazy_run **list = &lazy_lists[list_of(r->size)];
+    r->prev = NULL;
+    r->next = *list;
+    if (*list != NULL)
+        (*list)->prev = r;
+    *list = r;
+    lazy_bytes += r->size;
+}
+
+static void lazy_remove(struct lazy_run *r)
+{
+    if (r->newer != NULL)
+        r->newer->older = r->older;
+    else
+        lazy_newest = r->older;
+    if (r->older != NULL)
+        r->older->newer = r->newer;
+    else
+        lazy_oldest = r->newer;
+    if (r->prev != NULL)
+        r->prev->next = r->next;
+    else
+        lazy_lists[list_of(r->size)] = r->next;
+    if (r->next != NULL)
+        r->next->prev = r->prev;
+    lazy_bytes -= r->size;
+}
+
+/* Runs of more than 31 chunks share a list; so many of them are looked at. */
+#define LAZY_TRIES 16
+
+static char *take_lazy(size_t size, size_t alignment, bool *huge)
+{
+    struct lazy_run *r = lazy_lists[list_of(size)];
+    for (int i = 0; r != NULL && i < LAZY_TRIES; r = r->next, i++)
+        if (r->size == size && ((uintptr_t)r->base & (alignment - 1)) == 0) {
+            char *base = r->base;
+            *huge = r->huge;
+            lazy_remove(r);
+            meta_free(r, sizeof *r);
+            return base;
+        }
+    return NULL;
+}
+
+/* true: the run is lazy now. Outside of the lock. */
+static bool make_lazy(char *base, size_t size, bool huge)
+{
+    uint64_t time = atomic_load_explicit(&lazy_time, memory_order_relaxed);
+    if (time == 0 || !os_lazy_free(base, size))
+        return false;
+    struct lazy_run *r = meta_alloc(sizeof *r);
+    if (r == NULL)
+        return false;
+    r->base = base;
+    r->size = size;
+    r->huge = huge;
+    r->since = os_now();
+    lock_acquire(&chunk_lock);
+    lazy_insert(r);
+    owned_bytes -= size;
+    lock_release(&chunk_lock);
+    control_wake_at(r->since + time);
+    return true;
+}
+
+void chunk_set_lazy(uint64_t nanoseconds)
+{
+    if (atomic_exchange_explicit(&lazy_time, nanoseconds, memory_order_relaxed) > nanoseconds)
+        control_wake_at(0);
+}
+
+/* ---- Acquiring and releasing ----------------------------------------------------------------- */
+
 struct chunk *chunk_acquire(struct sluice_arena *arena, size_t size, size_t alignment,
-                            size_t record_size, unsigned tag)
+                            size_t record_size, unsigned tag, bool any_content)
 {
     if (size == 0 || size > (size_t)PTRDIFF_MAX)
         return NULL;
@@ -180,8 +282,12 @@ struct chunk *chunk_acquire(struct sluice_arena *arena, size_t size, size_t alig
     struct chunk *c = meta_alloc(record_size);
     if (c == NULL)
         return NULL;
+    bool huge = false;
     lock_acquire(&chunk_lock);
-    char *base = take_free(size, alignment);
+    char *base = any_content ? take_lazy(size, alignment, &huge) : NULL;
+    bool stale = base != NULL;
+    if (base == NULL)
+        base = take_free(size, alignment);
     if (base == NULL)
         base = take_new(size, alignment);
     if (base != NULL)
@@ -194,6 +300,8 @@ struct chunk *chunk_acquire(struct sluice_arena *arena, size_t size, size_t alig
     c->arena = arena;
     c->base = base;
     c->size = size;
+    c->huge = huge;
+    c->stale = stale;
     c->record_size = record_size;
     pagemap_set(base, size, (uintptr_t)c | tag);
     return c;
@@ -206,20 +314,17 @@ void chunk_set_huge(struct chunk *chunk, bool huge)
     chunk->huge = huge;
 }
 
-void chunk_release(struct chunk *chunk, bool clean)
+/* The range's pages are dropped, and it is free. Not in the lock; `owned`: it counts as such. */
+static void drop_range(char *base, size_t size, bool huge, bool clean, bool owned)
 {
-    char *base = chunk->base;
-    size_t size = chunk->size;
-    bool huge = chunk->huge;
-    pagemap_set(base, size, 0);
-    meta_free(chunk, chunk->record_size);
     bool unmap = size > RESERVE_MAX / 4;
     if (huge && !unmap)
         os_advise_huge(base, size, OS_HUGE_NEVER);
     if (!clean && !unmap && !os_purge(base, size))
         unmap = true;
     lock_acquire(&chunk_lock);
-    owned_bytes -= size;
+    if (owned)
+        owned_bytes -= size;
     if (reserved_bytes + size > RESERVE_MAX)
         unmap = true;
     /* Still in the lock: another thread that maps must not find the range in our books and the
@@ -232,17 +337,64 @@ void chunk_release(struct chunk *chunk, bool clean)
     lock_release(&chunk_lock);
 }
 
-void chunk_totals(uint64_t *owned, uint64_t *reserved)
+void chunk_release(struct chunk *chunk, bool clean)
+{
+    char *base = chunk->base;
+    size_t size = chunk->size;
+    bool huge = chunk->huge;
+    pagemap_set(base, size, 0);
+    meta_free(chunk, chunk->record_size);
+    if (clean || !make_lazy(base, size, huge))
+        drop_range(base, size, huge, clean, true);
+}
+
+size_t chunk_expire_lazy(uint64_t now, bool all, uint64_t *next_due)
+{
+    size_t bytes = 0;
+    uint64_t time = atomic_load_explicit(&lazy_time, memory_order_relaxed);
+    *next_due = UINT64_MAX;
+    for (;;) {
+        lock_acquire(&chunk_lock);
+        struct lazy_run *r = lazy_oldest;
+        if (r != NULL && !all && r->since + time > now) {
+            *next_due = r->since + time;
+            r = NULL;
+        }
+        if (r != NULL)
+            lazy_remove(r);
+        lock_release(&chunk_lock);
+        if (r == NULL)
+            return bytes;
+        bytes += r->size;
+        drop_range(r->base, r->size, r->huge, false, false);
+        meta_free(r, sizeof *r);
+    }
+}
+
+void chunk_totals(uint64_t *owned, uint64_t *reserved, uint64_t *lazy)
 {
     lock_acquire(&chunk_lock);
     *owned = owned_bytes;
     *reserved = reserved_bytes;
+    *lazy = lazy_bytes;
     lock_release(&chunk_lock);
 }
 
 void *sluice_chunk_acquire(struct sluice_arena *owner, size_t size, size_t alignment)
 {
-    struct chunk *c = chunk_acquire(owner, size, alignment, sizeof(struct chunk), PAGEMAP_CHUNK);
+    struct chunk *c =
+        chunk_acquire(owner, size, alignment, sizeof(struct chunk), PAGEMAP_CHUNK, false);
+    return c == NULL ? NULL : c->base;
+}
+
+void *sluice_chunk_acquire_any(struct sluice_arena *owner, size_t size, size_t alignment,
+                               bool *stale)
+{
+    struct chunk *c =
+        chunk_acquire(owner, size, alignment, sizeof(struct chunk), PAGEMAP_CHUNK, true);
+    *stale = c != NULL && c->stale;
+    if (c != NULL)
+        chunk_set_huge(c, false);
     return c == NULL ? NULL : c->base;
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/arena.h"
+#include "core/chunk.h"
 #include "core/log.h"
 #include "core/os.h"
 #include "core/reload.h"
@@ -85,6 +86,10 @@ static void work(void)
         return;
     atomic_store_explicit(&next_due, UINT64_MAX, memory_order_seq_cst);
     arenas_walk(purge_due, &now);
+    uint64_t next;
+    chunks_expire(now, false, &next);
+    if (next != UINT64_MAX)
+        control_wake_at(next);
     uint64_t arenas, draining;
     arenas_count(&arenas, &draining);
     if (draining > 0 && arenas_collect() > 0)

@@ -82,6 +82,14 @@ bool os_purge(void *p, size_t size)
     return ok;
 }
 
+bool os_lazy_free(void *p, size_t size)
+{
+    int saved = errno;
+    bool ok = madvise(p, size, MADV_FREE) == 0;
+    errno = saved;
+    return ok;
+}
+
 void os_advise_huge(void *p, size_t size, enum os_huge huge)
 {
     if (huge == OS_HUGE_DEFAULT)

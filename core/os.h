@@ -21,6 +21,10 @@ bool os_unmap(void *p, size_t size);
 /* Drops the pages: the next read sees zero. false: the kernel refused and the content may be old. */
 bool os_purge(void *p, size_t size);
 
+/* Leaves the pages to the kernel (MADV_FREE): it takes them when it needs memory, without asking; until then a
+ * write makes them the program's again, at no cost. The content is old or zero. false: not supported here. */
+bool os_lazy_free(void *p, size_t size);
+
 enum os_huge { OS_HUGE_NEVER, OS_HUGE_DEFAULT, OS_HUGE_ALWAYS };
 /* Advice on huge pages for a range; what the kernel refuses is ignored, it is only advice. */
 void os_advise_huge(void *p, size_t size, enum os_huge huge);

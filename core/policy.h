@@ -105,6 +105,8 @@ enum policy_mallopt {
 struct policy_process {
     uint32_t mallopt_present; /* bit i: mallopt[i] was written */
     uint64_t mallopt[POLICY_MALLOPT_COUNT];
+    uint64_t
+        lazy_free; /* ns that free chunks are left to the kernel before they are dropped; 0: not */
 };
 
 struct policy_reload {

@@ -5,10 +5,12 @@
 #include <limits.h>
 #include <malloc.h>
 
+#include "core/chunk.h"
 #include "core/log.h"
 
 void process_follow(const struct policy_process *process)
 {
+    chunk_set_lazy(process->lazy_free);
     static const struct {
         int parameter;
         const char *name;

@@ -102,7 +102,7 @@ enum sluice_result sluice_stats_process(struct sluice_process_stats *out)
     arenas_count(&sum.arenas, &sum.draining_arenas);
     struct thread *t = enter();
     if (t != NULL) {
-        chunk_totals(&sum.chunk_bytes, &sum.reserved_bytes);
+        chunk_totals(&sum.chunk_bytes, &sum.reserved_bytes, &sum.lazy_bytes);
         leave(t);
     }
     memcpy(out, &sum, out->struct_size < sizeof sum ? out->struct_size : sizeof sum);
