@@ -81,6 +81,40 @@ static bool is_plain(const char *s)
     return true;
 }
 
+/* Characters beyond ASCII that break lines or are not allowed to stand as they are. */
+static const struct {
+    const char *bytes, *escape;
+} yaml_escapes[] = {
+    {"\xc2\x85", "\\N"},         {"\xe2\x80\xa8", "\\L"},     {"\xe2\x80\xa9", "\\P"},
+    {"\xef\xbb\xbf", "\\uFEFF"}, {"\xef\xbf\xbe", "\\uFFFE"}, {"\xef\xbf\xbf", "\\uFFFF"},
+};
+
+/* Writes the escape for what s begins with; returns how many bytes that stood for, or 0. */
+static size_t add_yaml_escape(struct text *text, const char *s)
+{
+    unsigned char c = (unsigned char)s[0], next = (unsigned char)s[1];
+    for (size_t i = 0; i < sizeof(yaml_escapes) / sizeof(yaml_escapes[0]); i++) {
+        size_t length = strlen(yaml_escapes[i].bytes);
+        if (strncmp(s, yaml_escapes[i].bytes, length) == 0) {
+            text_add(text, "%s", yaml_escapes[i].escape);
+            return length;
+        }
+    }
+    if (c == '"' || c == '\\') {
+        text_add(text, "\\%c", c);
+        return 1;
+    }
+    if (c < 0x20 || c == 0x7f) {
+        text_add(text, "\\x%02x", c);
+        return 1;
+    }
+    if (c == 0xc2 && next < 0xa0) {
+        text_add(text, "\\x%02x", next);
+        return 2;
+    }
+    return 0;
+}
+
 void text_add_yaml(struct text *text, const char *s)
 {
     if (is_plain(s)) {
@@ -88,14 +122,11 @@ void text_add_yaml(struct text *text, const char *s)
         return;
     }
     text_add(text, "\"");
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\')
-            text_add(text, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            text_add(text, "\\x%02x", c);
-        else
-            text_add(text, "%c", c);
+    while (*s) {
+        size_t length = add_yaml_escape(text, s);
+        if (length == 0)
+            text_add(text, "%c", *s);
+        s += length > 0 ? length : 1;
     }
     text_add(text, "\"");
 }

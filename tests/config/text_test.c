@@ -60,6 +60,8 @@ START_TEST(yaml_scalars_keep_their_meaning)
     ck_assert_str_eq(yaml("Null"), "\"Null\"");
     ck_assert_str_eq(yaml("12"), "\"12\"");
     ck_assert_str_eq(yaml("a: b"), "\"a: b\"");
+    ck_assert_str_eq(yaml("a\xe2\x80\xa8 b\xc2\x85 c\xc2\x80"), "\"a\\L b\\N c\\x80\"");
+    ck_assert_str_eq(yaml("\xc3\xa9"), "\"\xc3\xa9\"");
     ck_assert_str_eq(yaml("say \"x\"\\"), "\"say \\\"x\\\"\\\\\"");
 }
 END_TEST

@@ -168,6 +168,8 @@ START_TEST(bytes_that_are_no_text)
     refused("a: \xed\xa0\x80\n", 1, 4, "not UTF-8 text");     /* half a surrogate pair */
     refused("a: \xf5\x80\x80\x80\n", 1, 4, "not UTF-8 text"); /* beyond Unicode */
     refused("a: \xe2\x82", 1, 4, "not UTF-8 text");           /* cut */
+    refused("a: \xc2\x80\n", 1, 4, "a control character: a policy is text");
+    refused("a: \xef\xbf\xbf\n", 1, 4, "a control character: a policy is text");
     refused("a: \x01\n", 1, 4, "a control character: a policy is text");
     refused_bytes("a: \0b", 5, 1, 4, "a NUL byte: a policy is text");
     refused_bytes("\xff\xfe"
