@@ -20,7 +20,7 @@ static const char help[] =
     "64KiB, 2MiB.\n"
     "\n"
     "Options:\n"
-    "  --set MODULE=BACKEND   as `sluice run --set`: an override, which wins over the policy.\n"
+    "  --set MODULE=BACKEND   as with sluice_module_override(), which wins over the policy.\n"
     "                         Those of $SLUICE_OVERRIDE count too.\n"
     "  --json                 print one JSON object instead:\n"
     "              {\"module\": NAME, \"size\": BYTES, \"backend\": NAME, \"kind\": KIND,\n"
