@@ -290,9 +290,21 @@ struct chunk *chunk_acquire(struct sluice_arena *arena, size_t size, size_t alig
         base = take_free(size, alignment);
     if (base == NULL)
         base = take_new(size, alignment);
+    bool scarce = base == NULL && lazy_bytes > 0;
     if (base != NULL)
         owned_bytes += size;
     lock_release(&chunk_lock);
+    if (scarce) { /* lazy runs hold address space that an unmapped one would not */
+        uint64_t next;
+        chunk_expire_lazy(0, true, &next);
+        lock_acquire(&chunk_lock);
+        base = take_free(size, alignment);
+        if (base == NULL)
+            base = take_new(size, alignment);
+        if (base != NULL)
+            owned_bytes += size;
+        lock_release(&chunk_lock);
+    }
     if (base == NULL) {
         meta_free(c, record_size);
         return NULL;
