@@ -45,8 +45,13 @@ static _Atomic int foreign_arenas;
 /* As far as threads have told, usable bytes: now, and the most there ever was, less what purges
  * gave back. */
 static _Atomic int64_t foreign_live, foreign_most;
+static _Atomic int64_t foreign_objects;
 
-#define FOREIGN_PUBLISH_BYTES (64 * 1024)
+#define FOREIGN_PUBLISH_BYTES   (64 * 1024)
+#define FOREIGN_PUBLISH_OBJECTS (1 << 20)
+
+/* Sluice's header before each object. */
+#define FOREIGN_HEADER 16
 
 /* Opens the library; `package` is the Debian package that has it. */
 static void foreign_open(const char *library, const char *package)
@@ -66,29 +71,44 @@ static void *foreign_symbol(const char *name)
     return symbol;
 }
 
-static void foreign_publish(int64_t bytes)
+/* What a thread_state slot holds: what the thread has not told yet. */
+union foreign_untold {
+    void *slot;
+    struct {
+        int32_t bytes, objects;
+    } n;
+};
+
+static void foreign_publish(int64_t bytes, int64_t objects)
 {
     int64_t live = atomic_fetch_add(&foreign_live, bytes) + bytes;
     int64_t most = atomic_load(&foreign_most);
     while (live > most && !atomic_compare_exchange_weak(&foreign_most, &most, live))
         ;
+    atomic_fetch_add(&foreign_objects, objects);
 }
 
-/* A thread's untold bytes stand in its slot; below FOREIGN_PUBLISH_BYTES. */
-static void foreign_count(void **thread_state, int64_t bytes)
+static void foreign_count(void **thread_state, int64_t bytes, int objects)
 {
-    intptr_t sum = (intptr_t)*thread_state + bytes;
-    if (sum >= FOREIGN_PUBLISH_BYTES || sum <= -FOREIGN_PUBLISH_BYTES) {
-        foreign_publish(sum);
-        sum = 0;
+    union foreign_untold untold = {.slot = *thread_state};
+    int64_t sum = untold.n.bytes + bytes;
+    untold.n.objects += objects;
+    if (sum >= FOREIGN_PUBLISH_BYTES || sum <= -FOREIGN_PUBLISH_BYTES ||
+        untold.n.objects >= FOREIGN_PUBLISH_OBJECTS ||
+        untold.n.objects <= -FOREIGN_PUBLISH_OBJECTS) {
+        foreign_publish(sum, untold.n.objects);
+        untold.slot = NULL;
+    } else {
+        untold.n.bytes = (int32_t)sum;
     }
-    *thread_state = (void *)sum;
+    *thread_state = untold.slot;
 }
 
 static void foreign_thread_exit(void *arena, void *thread_state)
 {
+    union foreign_untold untold = {.slot = thread_state};
     (void)arena;
-    foreign_publish((intptr_t)thread_state);
+    foreign_publish(untold.n.bytes, untold.n.objects);
 }
 
 static enum sluice_result foreign_create(const struct sluice_arena_config *config, void **arena)
@@ -126,7 +146,7 @@ static void *foreign_alloc(void *arena, void **thread_state, size_t size, size_t
     if (p == NULL)
         return NULL;
     *usable = foreign.usable_size(p);
-    foreign_count(thread_state, (int64_t)*usable);
+    foreign_count(thread_state, (int64_t)*usable, 1);
     return p;
 }
 
@@ -135,7 +155,7 @@ static size_t foreign_free(void *arena, void **thread_state, void *p)
     size_t usable = foreign.usable_size(p);
     (void)arena;
     foreign.free(p);
-    foreign_count(thread_state, -(int64_t)usable);
+    foreign_count(thread_state, -(int64_t)usable, -1);
     return usable;
 }
 
@@ -147,7 +167,7 @@ static void *foreign_realloc(void *arena, void **thread_state, void *p, size_t s
     if (moved == NULL)
         return NULL;
     *usable = foreign.usable_size(moved);
-    foreign_count(thread_state, (int64_t)*usable - (int64_t)had);
+    foreign_count(thread_state, (int64_t)*usable - (int64_t)had, 0);
     return moved;
 }
 
@@ -162,6 +182,12 @@ static uint64_t foreign_share(int64_t bytes)
 {
     int arenas = atomic_load(&foreign_arenas);
     return bytes > 0 && arenas > 0 ? (uint64_t)bytes / (unsigned)arenas : 0;
+}
+
+/* The headers' bytes. */
+static uint64_t foreign_metadata(void)
+{
+    return foreign_share(atomic_load(&foreign_objects) * FOREIGN_HEADER);
 }
 
 /* Resident bytes of the process. */
