@@ -194,6 +194,15 @@ static void *fail(struct module *m, int error)
     return NULL;
 }
 
+static void *fail_size(struct module *m, size_t size, bool limit_hit)
+{
+    if (limit_hit)
+        limit_explain(m, size);
+    else
+        error_set(SLUICE_ERROR_NO_MEMORY, "module \"%s\": no memory for %zu bytes", m->name, size);
+    return fail(m, ENOMEM);
+}
+
 static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t size,
                                                   size_t alignment, unsigned flags)
 {
@@ -205,10 +214,11 @@ static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t s
         return fail(NULL, EINVAL);
     }
     if (UNLIKELY(size > (size_t)PTRDIFF_MAX - alignment))
-        return fail(m, ENOMEM);
+        return fail_size(m, size, false);
     int saved = errno;
     threads_reap();
     void *p = NULL;
+    bool limit_hit = false;
     for (int attempt = 0; p == NULL && attempt < 2; attempt++) {
         struct thread *t = thread_current();
         if (t == NULL || !thread_enter(t)) {
@@ -217,7 +227,7 @@ static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t s
         }
         t->limit_hit = false;
         p = alloc_in_section(t, m, size == 0 ? 1 : size, alignment, flags);
-        bool limit_hit = t->limit_hit;
+        limit_hit = t->limit_hit;
         thread_leave(t);
         if (UNLIKELY(atomic_load_explicit(&m->pending, memory_order_relaxed) != 0))
             limit_act_soft(m);
@@ -226,7 +236,7 @@ static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t s
     }
     after_slow();
     if (p == NULL)
-        return fail(m, ENOMEM);
+        return fail_size(m, size, limit_hit);
     errno = saved;
     return p;
 }
@@ -259,8 +269,11 @@ void *sluice_malloc(sluice_module module, size_t size)
 void *sluice_calloc(sluice_module module, size_t count, size_t size)
 {
     size_t total;
-    if (UNLIKELY(__builtin_mul_overflow(count, size, &total)))
+    if (UNLIKELY(__builtin_mul_overflow(count, size, &total))) {
+        error_set(SLUICE_ERROR_NO_MEMORY, "%zu x %zu bytes are more than there can be", count,
+                  size);
         return fail(module_get(module), ENOMEM);
+    }
     void *p = alloc_fast(module, total);
     if (LIKELY(p != NULL))
         return memset(p, 0, total);
@@ -347,12 +360,24 @@ static bool is_object(const struct place_of *at, const void *p)
            at->arena->ops->check(at->arena->instance, p);
 }
 
+/* Can the address be followed? It may be anything: what no chunk holds is looked at only when there is memory in front of it
+ * for a header. */
+static bool may_look_at(const void *p)
+{
+    struct header copy;
+    if (p == NULL || pagemap_lookup(p) != 0)
+        return p != NULL;
+    return (uintptr_t)p >= OS_PAGE_SIZE && os_read(&copy, header_at(p), sizeof copy);
+}
+
 enum sluice_result sluice_owner(const void *p, struct sluice_owner *out)
 {
     if (out == NULL || out->struct_size < offsetof(struct sluice_owner, backend))
         return error_set(SLUICE_ERROR_INVALID, "sluice_owner: struct_size is not set");
-    struct place_of at = place_find(p);
-    if (p == NULL || at.place == PLACE_NOWHERE || !is_object(&at, p))
+    struct place_of at = {0};
+    if (may_look_at(p))
+        at = place_find(p);
+    if (at.place == PLACE_NOWHERE || !is_object(&at, p))
         return error_set(SLUICE_ERROR_NOT_OWNED, "%p is not an object of Sluice", p);
     struct sluice_owner found = {
         .struct_size = out->struct_size,
@@ -532,7 +557,7 @@ void *sluice_realloc(sluice_module module, void *p, size_t size)
         misuse("sluice_realloc", p);
     struct module *m = at.arena == NULL ? module_get(SLUICE_MODULE_DEFAULT) : at.arena->module;
     if (UNLIKELY(size > (size_t)PTRDIFF_MAX - ALLOC_ALIGNMENT))
-        return fail(m, ENOMEM);
+        return fail_size(m, size, false);
     /* Close enough: the object stays. */
     if (at.place == PLACE_SLAB ? size <= at.usable && (size >= at.usable / 2 || at.usable == 16)
                                : size <= at.usable && at.usable - size < at.usable / 8)
@@ -543,14 +568,20 @@ void *sluice_realloc(sluice_module module, void *p, size_t size)
         if (t != NULL && thread_enter(t)) {
             void *q = realloc_in_section(t, &at, p, size == 0 ? 1 : size);
             thread_leave(t);
+            after_slow();
             errno = saved;
             if (q != NULL)
                 return q;
         }
     }
+    int saved = errno;
     void *q = sluice_malloc(m->id, size);
+    if (q == NULL && size <= at.usable) { /* shrinking never fails */
+        errno = saved;
+        return p;
+    }
     if (q == NULL)
-        return size <= at.usable ? p : NULL; /* shrinking never fails */
+        return NULL;
     memcpy(q, p, size < at.usable ? size : at.usable);
     sluice_free(p);
     return q;

@@ -1,6 +1,7 @@
 /* limit.c - see limit.h. */
 #include "core/limit.h"
 
+#include "core/error.h"
 #include "core/log.h"
 #include "core/route.h"
 
@@ -156,10 +157,27 @@ void limit_act_soft(struct module *m)
     }
 }
 
+static bool refused_by_soft(struct module *m)
+{
+    return atomic_load_explicit(&m->on_soft, memory_order_relaxed) == POLICY_ACTION_FAIL &&
+           limit_soft_exceeded(m);
+}
+
+void limit_explain(struct module *m, size_t size)
+{
+    bool soft = refused_by_soft(m);
+    error_set(SLUICE_ERROR_NO_MEMORY,
+              "module \"%s\": %zu bytes are beyond its %s limit of %llu bytes (%llu held)", m->name,
+              size, soft ? "soft" : "hard", (unsigned long long)load(soft ? &m->soft : &m->hard),
+              (unsigned long long)load(&m->held));
+}
+
 bool limit_act_hard(struct module *m, size_t size, bool limit_hit)
 {
     if (!limit_hit) /* the system has nothing left: what all modules keep for reuse may help */
         return size <= PTRDIFF_MAX / 2 && arenas_trim(NULL) > 0;
+    if (refused_by_soft(m))
+        return false;
     switch ((enum policy_action)atomic_load_explicit(&m->on_hard, memory_order_relaxed)) {
     case POLICY_ACTION_NOTIFY:
         notify(m, true);

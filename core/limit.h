@@ -37,6 +37,9 @@ void limit_act_soft(struct module *module);
  * back, try once more. Outside sections. */
 bool limit_act_hard(struct module *module, size_t size, bool limit_hit);
 
+/* Sets the error message of an allocation of that size that a limit refused. */
+void limit_explain(struct module *module, size_t size);
+
 /* The module's soft limit is exceeded and asks for another backend. */
 static inline bool limit_soft_exceeded(struct module *module)
 {

@@ -9,6 +9,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -130,6 +131,25 @@ bool os_populate(void *p, size_t size)
     for (size_t i = 0; i < size; i += OS_PAGE_SIZE)
         __atomic_fetch_or((char *)p + i, 0, __ATOMIC_RELAXED);
     return true;
+}
+
+bool os_read(void *to, const void *from, size_t size)
+{
+    int saved = errno;
+    struct iovec here = {to, size}, there = {(void *)(uintptr_t)from, size};
+    ssize_t n = process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+    bool ok = n == (ssize_t)size;
+    if (n < 0 && errno != EFAULT) {
+        /* A sandbox forbids that call. This one tells of holes, though not of pages without the right to read. */
+        uintptr_t first = (uintptr_t)from & ~(OS_PAGE_SIZE - 1);
+        unsigned char pages[2];
+        size_t length = (uintptr_t)from + size - first;
+        ok = length <= 2 * OS_PAGE_SIZE && mincore((void *)first, length, pages) == 0;
+        if (ok)
+            memcpy(to, from, size);
+    }
+    errno = saved;
+    return ok;
 }
 
 uint64_t os_now(void)

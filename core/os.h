@@ -35,6 +35,9 @@ bool os_huge_available(void);
 /* Makes the pages resident now, without changing them; false where it could not. */
 bool os_populate(void *p, size_t size);
 
+/* Copies from an address that may be no memory at all; false then. A system call: for questions, not for allocation. */
+bool os_read(void *to, const void *from, size_t size);
+
 uint64_t os_now(void);      /* CLOCK_MONOTONIC, nanoseconds */
 int64_t os_wall_time(void); /* seconds since 1970 */
 
