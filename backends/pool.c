@@ -27,7 +27,8 @@ static void set_current(struct pool_heap *h, unsigned k, struct slab *s)
 {
     struct slab *old = h->fast.current[k];
     h->fast.current[k] = s;
-    if (h->fast.bins != NULL && h->fast.bins[k] == old)
+    /* A bin is filled by the core alone, where one rule decides for the whole class; here it is kept up to date. */
+    if (h->fast.bins != NULL && old != &slab_none && h->fast.bins[k] == old)
         h->fast.bins[k] = s;
 }
 
