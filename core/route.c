@@ -34,17 +34,6 @@ static uint32_t overridden(const struct policy *policy, const struct module *m, 
     return b;
 }
 
-/* A backend that takes any size: the default, else direct mmap. */
-static uint32_t unbounded(const struct policy *policy)
-{
-    uint32_t b = policy->default_backend;
-    if (policy->backends[b].ops->max_size != 0)
-        b = policy_find_backend(policy, "mmap");
-    for (uint32_t i = 0; b == UINT32_MAX || policy->backends[b].ops->max_size != 0; i++)
-        b = i; /* somebody called a bounded backend "mmap"; the bare kinds are in the list too */
-    return b;
-}
-
 /* The rules that serve a module: its override's, its entry's, or the default's. Returns their number. */
 static size_t rules_of(const struct policy *policy, const struct module *m, bool say,
                        const struct policy_module **entry, struct policy_rule single[2],
@@ -63,7 +52,8 @@ static size_t rules_of(const struct policy *policy, const struct module *m, bool
     if (policy->backends[b].ops->max_size == 0)
         return 1;
     /* A backend with a largest size needs somebody behind it. */
-    single[1] = (struct policy_rule){.max_size = POLICY_ANY_SIZE, .backend = unbounded(policy)};
+    single[1] = (struct policy_rule){.max_size = POLICY_ANY_SIZE,
+                                     .backend = policy_unbounded_backend(policy)};
     return 2;
 }
 
