@@ -118,12 +118,18 @@ void limits_follow(const struct policy *policy)
 
 static void notify(struct module *m, bool hard)
 {
+    /* The callback may allocate, also for this module: what that crosses is not told in turn. */
+    static __thread bool telling;
+    if (telling)
+        return;
+    telling = true;
     uint64_t limit = load(hard ? &m->hard : &m->soft), held = load(&m->held);
     log_line(LOG_LEVEL_WARN, "module \"%s\" reached its %s limit: %llu of %llu bytes", m->name,
              hard ? "hard" : "soft", (unsigned long long)held, (unsigned long long)limit);
     sluice_limit_callback *fn = atomic_load_explicit(&callback, memory_order_acquire);
     if (fn != NULL)
         fn(m->id, hard, held, limit, atomic_load_explicit(&callback_arg, memory_order_acquire));
+    telling = false;
 }
 
 static void die(struct module *m, bool hard, size_t size)
