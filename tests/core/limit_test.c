@@ -1,0 +1,414 @@
+/* Soft and hard limits: what is refused, what happens then, and that the count is exact in the end. */
+#include "core/limit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/support/testing.h"
+
+static const char *const kinds[] = {"pool", "mmap", "glibc", "jemalloc"};
+
+/* A module m of that kind, under that limit; another one, n, without. */
+static sluice_module limited(const char *kind, const char *limit)
+{
+    char text[1024];
+    const char *route =
+        strcmp(kind, "pool") == 0 ? "{max_size: 64KiB, to: pool}, {to: mmap}" : kind;
+    snprintf(text, sizeof text,
+             "default: mmap\nmodules:\n  m: {route: [%s%s%s], limit: {%s}}\n  n: pool\n",
+             *route == '{' ? "" : "{to: ", route, *route == '{' ? "" : "}", limit);
+    use_policy(text);
+    return use_module("m");
+}
+
+struct pile {
+    struct pile *next;
+};
+
+/* Allocates until it fails, n objects at most; returns their number. */
+static size_t heap_up(struct pile **pile, sluice_module m, size_t size, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct pile *p = sluice_malloc(m, size);
+        if (p == NULL)
+            return i;
+        p->next = *pile;
+        *pile = p;
+    }
+    return n;
+}
+
+static void clear(struct pile **pile)
+{
+    for (struct pile *p = *pile, *next; p != NULL; p = next) {
+        next = p->next;
+        sluice_free(p);
+    }
+    *pile = NULL;
+}
+
+START_TEST(a_hard_limit_is_reached_and_not_passed)
+{
+    static const size_t sizes[] = {64, 1000, 30000, 200000};
+    sluice_module m = limited(kinds[_i], "hard: 8MiB");
+    for (size_t i = 0; i < LENGTH(sizes); i++) {
+        struct pile *pile = NULL;
+        errno = 0;
+        heap_up(&pile, m, sizes[i], SIZE_MAX);
+        ck_assert_int_eq(errno, ENOMEM);
+        ck_assert_ptr_nonnull(strstr(sluice_error_message(), "\"m\""));
+        ck_assert_ptr_nonnull(strstr(sluice_error_message(), "hard limit"));
+        /* Most of it was to be had; rounding and slabs take their part. */
+        ck_assert_uint_ge(stats_of(m).live_bytes, 6 * MIB);
+        ck_assert_uint_le(stats_of(m).live_bytes, 8 * MIB + 256 * KIB);
+        ck_assert_uint_le(held_by(m), 8 * MIB);
+        ck_assert_uint_eq(stats_of(m).limit_bytes, 8 * MIB);
+        /* Others are not concerned. */
+        void *p = sluice_malloc(use_module("n"), 1000);
+        ck_assert_ptr_nonnull(p);
+        sluice_free(p);
+        clear(&pile);
+        sluice_trim(m);
+        ck_assert_int_eq((int64_t)held_by(m), 0);
+    }
+    /* And it can be had again. */
+    struct pile *pile = NULL;
+    ck_assert_uint_ge(heap_up(&pile, m, 4000, SIZE_MAX), 6 * MIB / 4096);
+    clear(&pile);
+}
+END_TEST
+
+START_TEST(a_failed_realloc_leaves_the_object)
+{
+    sluice_module m = limited(kinds[_i], "hard: 4MiB");
+    char *p = sluice_malloc(m, MIB);
+    ck_assert_ptr_nonnull(p);
+    test_fill(p, MIB, 1);
+    errno = 0;
+    ck_assert_ptr_null(sluice_realloc(m, p, 6 * MIB));
+    ck_assert_int_eq(errno, ENOMEM);
+    ck_assert(test_is_filled(p, MIB, 1));
+    p = sluice_realloc(m, p, 100);
+    ck_assert_ptr_nonnull(p);
+    ck_assert(test_is_filled(p, 100, 1));
+    sluice_free(p);
+    sluice_trim(m);
+    ck_assert_int_eq((int64_t)held_by(m), 0);
+}
+END_TEST
+
+START_TEST(realloc_and_alignment_are_counted_exactly)
+{
+    sluice_module m = limited(kinds[_i], "hard: 256MiB");
+    uint64_t random = 7;
+    void *p[200] = {NULL};
+    for (int i = 0; i < TESTING_SCALE(20000); i++) {
+        void **at = &p[test_random(&random) % LENGTH(p)];
+        size_t size = test_random_size(&random, 300000);
+        switch (test_random(&random) % 3) {
+        case 0:
+            sluice_free(*at);
+            *at = sluice_aligned_alloc(m, (size_t)16 << test_random(&random) % 14, size);
+            break;
+        case 1:
+            *at = sluice_realloc(m, *at, size);
+            break;
+        default:
+            sluice_free(*at);
+            *at = sluice_calloc(m, 1, size);
+        }
+        ck_assert_ptr_nonnull(*at);
+    }
+    for (unsigned i = 0; i < LENGTH(p); i++)
+        sluice_free(p[i]);
+    sluice_trim(m);
+    ck_assert_msg(held_by(m) == 0, "%s: %lld bytes", kinds[_i], (long long)held_by(m));
+}
+END_TEST
+
+/* ---- Threads --------------------------------------------------------------------------------- */
+
+static sluice_module shared;
+static struct pile *piles[32];
+static _Atomic uint32_t full;
+static _Atomic bool over;
+
+static void *fill_up(void *index)
+{
+    struct pile **pile = &piles[(uintptr_t)index];
+    size_t size = (size_t)100 << (uintptr_t)index % 9;
+    heap_up(pile, shared, size, SIZE_MAX);
+    atomic_fetch_add(&full, 1);
+    wait_for_count(&full, 32, 60000);
+    return NULL;
+}
+
+static void *watch(void *limit)
+{
+    while (atomic_load(&full) < 32)
+        if (stats_of(shared).live_bytes > (uintptr_t)limit + 32 * 2 * MIB)
+            atomic_store(&over, true);
+    return NULL;
+}
+
+START_TEST(many_threads_do_not_pass_it_together)
+{
+    shared = limited(kinds[_i], "hard: 64MiB");
+    pthread_t watcher;
+    pthread_create(&watcher, NULL, watch, (void *)(64 * MIB));
+    run_threads(32, fill_up);
+    pthread_join(watcher, NULL);
+    ck_assert(!atomic_load(&over));
+    struct sluice_module_stats s = stats_of(shared);
+    ck_assert_uint_le(s.live_bytes, 64 * MIB + 32 * 2 * MIB);
+    ck_assert_uint_ge(s.live_bytes, 48 * MIB); /* what idle threads keep is a small part */
+    for (unsigned i = 0; i < 32; i++)
+        clear(&piles[i]); /* another thread than theirs, and they are gone */
+    sluice_trim(shared);
+    ck_assert_msg(held_by(shared) == 0, "%s: %lld bytes", kinds[_i], (long long)held_by(shared));
+}
+END_TEST
+
+static _Atomic uint32_t freed, done;
+
+static void *free_and_stay(void *index)
+{
+    struct pile **pile = &piles[(uintptr_t)index];
+    heap_up(pile, shared, 20000, 25); /* half a megabyte each */
+    clear(pile);
+    atomic_fetch_add(&freed, 1);
+    wait_for_count(&done, 1, 60000);
+    return NULL;
+}
+
+static void *take_all(void *unused)
+{
+    wait_for_count(&freed, 31, 60000);
+    struct pile *pile = NULL;
+    size_t n = heap_up(&pile, shared, 20000, SIZE_MAX);
+    clear(&pile);
+    atomic_store(&done, 1);
+    return (void *)n;
+}
+
+START_TEST(what_idle_threads_freed_others_may_have)
+{
+    /* The pool counts whole slabs, and the empty ones that threads allocate from until somebody trims. */
+    shared = limited(kinds[_i], "hard: 16MiB, on_hard: trim");
+    pthread_t threads[32];
+    for (unsigned i = 0; i < 31; i++)
+        pthread_create(&threads[i], NULL, free_and_stay, (void *)(uintptr_t)i);
+    pthread_create(&threads[31], NULL, take_all, NULL);
+    void *n;
+    pthread_join(threads[31], &n);
+    for (unsigned i = 0; i < 31; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_uint_ge((size_t)n * 20000, 8 * MIB);
+}
+END_TEST
+
+static void *end_in_debt(void *unused)
+{
+    struct pile *pile = NULL;
+    heap_up(&pile, shared, 5000, 20);
+    return pile;
+}
+
+START_TEST(threads_that_end_leave_the_count_right)
+{
+    shared = limited(kinds[_i], "hard: 4MiB");
+    for (int i = 0; i < 200; i++) {
+        pthread_t thread;
+        void *pile;
+        pthread_create(&thread, NULL, end_in_debt, NULL);
+        pthread_join(thread, &pile);
+        struct pile *mine = pile;
+        clear(&mine);
+        ck_assert_uint_le(held_by(shared), 4 * MIB); /* below zero would be a huge number */
+    }
+    sluice_trim(shared);
+    ck_assert_msg(held_by(shared) == 0, "%s: %lld bytes", kinds[_i], (long long)held_by(shared));
+}
+END_TEST
+
+/* ---- Actions --------------------------------------------------------------------------------- */
+
+static struct {
+    _Atomic uint32_t soft, hard;
+    uint64_t held, limit;
+    sluice_module module;
+} notices;
+
+static void on_limit(sluice_module m, int hard, uint64_t held, uint64_t limit, void *arg)
+{
+    ck_assert_ptr_eq(arg, &notices);
+    notices.held = held;
+    notices.limit = limit;
+    notices.module = m;
+    atomic_fetch_add(hard ? &notices.hard : &notices.soft, 1);
+    sluice_free(sluice_malloc(m, 10)); /* it may allocate */
+}
+
+static void silence(void)
+{
+    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr));
+}
+
+START_TEST(soft_notify_tells_once_until_it_has_fallen)
+{
+    silence();
+    sluice_on_limit(on_limit, &notices);
+    sluice_module m = limited(kinds[_i], "soft: 4MiB, on_soft: notify");
+    struct pile *pile = NULL;
+    for (uint32_t round = 1; round <= 3; round++) {
+        ck_assert_uint_eq(heap_up(&pile, m, 10000, 1000), 1000); /* nothing is refused */
+        ck_assert_uint_eq(atomic_load(&notices.soft), round);
+        ck_assert_uint_eq(notices.module, m);
+        ck_assert_uint_eq(notices.limit, 4 * MIB);
+        ck_assert_uint_gt(notices.held, 4 * MIB);
+        clear(&pile);
+        sluice_trim(m);
+    }
+    ck_assert_uint_eq(atomic_load(&notices.hard), 0);
+    sluice_on_limit(NULL, NULL);
+    heap_up(&pile, m, 10000, 1000);
+    ck_assert_uint_eq(atomic_load(&notices.soft), 3);
+    clear(&pile);
+}
+END_TEST
+
+START_TEST(hard_notify_tells_and_fails)
+{
+    silence();
+    sluice_on_limit(on_limit, &notices);
+    sluice_module m = limited(kinds[_i], "hard: 4MiB, on_hard: notify");
+    struct pile *pile = NULL;
+    ck_assert_uint_lt(heap_up(&pile, m, 10000, 1000), 1000);
+    ck_assert_uint_eq(atomic_load(&notices.hard), 1);
+    clear(&pile);
+}
+END_TEST
+
+START_TEST(soft_fail_refuses_from_there)
+{
+    sluice_module m = limited(kinds[_i], "soft: 4MiB, hard: 100MiB, on_soft: fail, on_hard: abort");
+    struct pile *pile = NULL;
+    size_t n = heap_up(&pile, m, 10000, 1000);
+    ck_assert_uint_lt(n, 1000);
+    ck_assert_uint_ge(n * 10000, 3 * MIB);
+    ck_assert_ptr_nonnull(strstr(sluice_error_message(), "soft limit"));
+    clear(&pile);
+    sluice_trim(m);
+    ck_assert_uint_gt(heap_up(&pile, m, 10000, 100), 99);
+    clear(&pile);
+}
+END_TEST
+
+START_TEST(fallback_serves_from_elsewhere)
+{
+    static const char *const others[] = {"jemalloc", "pool", "mmap", "glibc"};
+    for (int hard = 0; hard <= 1; hard++) {
+        char limit[128];
+        snprintf(limit, sizeof limit,
+                 hard ? "hard: 4MiB, on_hard: {fallback: %s}"
+                      : "soft: 4MiB, on_soft: {fallback: %s}",
+                 others[_i]);
+        sluice_module m = limited(kinds[_i], limit);
+        struct pile *pile = NULL;
+        ck_assert_uint_eq(heap_up(&pile, m, 10000, 1500), 1500);
+        ck_assert_str_eq(kind_of(pile), others[_i]);
+        struct pile *first = pile;
+        while (first->next != NULL)
+            first = first->next;
+        ck_assert_str_eq(kind_of(first), kinds[_i]);
+        clear(&pile);
+        sluice_trim(m);
+        ck_assert_int_eq((int64_t)held_by(m), 0);
+        ck_assert_uint_eq(heap_up(&pile, m, 10000, 1), 1);
+        ck_assert_str_eq(kind_of(pile), kinds[_i]); /* home again */
+        clear(&pile);
+    }
+}
+END_TEST
+
+START_TEST(hard_trim_makes_room)
+{
+    sluice_module m = limited(kinds[_i], "hard: 8MiB, on_hard: trim");
+    for (size_t round = 0; round < 20; round++) {
+        struct pile *pile = NULL;
+        size_t size = (size_t)4000 << round % 6; /* mmap takes a page for less */
+        ck_assert_uint_eq(heap_up(&pile, m, size, 4 * MIB / size), 4 * MIB / size);
+        clear(&pile);
+    }
+}
+END_TEST
+
+static void pass_hard(void *kind)
+{
+    struct pile *pile = NULL;
+    heap_up(&pile, limited(kind, "hard: 2MiB, on_hard: abort"), 10000, 1000);
+}
+
+static void pass_soft(void *kind)
+{
+    struct pile *pile = NULL;
+    heap_up(&pile, limited(kind, "soft: 2MiB, on_soft: abort"), 10000, 1000);
+}
+
+START_TEST(abort_says_who_and_how_much)
+{
+    char kind[16];
+    snprintf(kind, sizeof kind, "%s", kinds[_i]);
+    struct child child = run_child(pass_hard, kind, 30000);
+    ck_assert(child_aborted(&child));
+    ck_assert_ptr_nonnull(strstr(child.error, "module \"m\": an allocation of 10000 bytes"));
+    ck_assert_ptr_nonnull(strstr(child.error, "hard limit of 2097152 bytes"));
+    child = run_child(pass_soft, kind, 30000);
+    ck_assert(child_aborted(&child));
+    ck_assert_ptr_nonnull(strstr(child.error, "soft limit of 2097152 bytes"));
+}
+END_TEST
+
+START_TEST(limits_follow_the_policy)
+{
+    struct pile *pile = NULL;
+    sluice_module m = limited(kinds[_i], "hard: 64MiB");
+    ck_assert_uint_eq(heap_up(&pile, m, 10000, 1000), 1000);
+    limited(kinds[_i],
+            "hard: 1MiB"); /* below what is out: nothing is taken away, nothing is given */
+    ck_assert_uint_eq(stats_of(m).limit_bytes, MIB);
+    ck_assert_ptr_null(sluice_malloc(m, 50000));
+    clear(&pile);
+    sluice_trim(m);
+    ck_assert_uint_ge(heap_up(&pile, m, 10000, 1000), 40);
+    limited(kinds[_i], "");
+    ck_assert_uint_eq(stats_of(m).limit_bytes, 0);
+    ck_assert_uint_eq(heap_up(&pile, m, 10000, 1000), 1000);
+    clear(&pile);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *cases[] = {tcase_create("hard"), tcase_create("threads"), tcase_create("actions")};
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        tcase_set_timeout(cases[i], 120);
+    int n = LENGTH(kinds);
+    tcase_add_loop_test(cases[0], a_hard_limit_is_reached_and_not_passed, 0, n);
+    tcase_add_loop_test(cases[0], a_failed_realloc_leaves_the_object, 0, n);
+    tcase_add_loop_test(cases[0], realloc_and_alignment_are_counted_exactly, 0, n);
+    tcase_add_loop_test(cases[0], limits_follow_the_policy, 0, n);
+    tcase_add_loop_test(cases[1], many_threads_do_not_pass_it_together, 0, n);
+    tcase_add_loop_test(cases[1], what_idle_threads_freed_others_may_have, 0, n);
+    tcase_add_loop_test(cases[1], threads_that_end_leave_the_count_right, 0, n);
+    tcase_add_loop_test(cases[2], soft_notify_tells_once_until_it_has_fallen, 0, n);
+    tcase_add_loop_test(cases[2], hard_notify_tells_and_fails, 0, n);
+    tcase_add_loop_test(cases[2], soft_fail_refuses_from_there, 0, n);
+    tcase_add_loop_test(cases[2], fallback_serves_from_elsewhere, 0, n);
+    tcase_add_loop_test(cases[2], hard_trim_makes_room, 0, n);
+    tcase_add_loop_test(cases[2], abort_says_who_and_how_much, 0, n);
+    return run_suite("limit", cases, LENGTH(cases));
+}
