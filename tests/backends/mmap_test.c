@@ -83,10 +83,12 @@ START_TEST(objects_share_chunks)
         p[i] = sluice_malloc(module, 64 * KIB);
     uint64_t chunks = process_stats().chunk_bytes - stats.chunk_bytes;
     ck_assert_uint_le(chunks, COUNT * 64 * KIB + 4 * MIB);
-    ck_assert_uint_le(mapping_count(), mappings + 40);
+    if (!SANITIZED)
+        ck_assert_uint_le(mapping_count(), mappings + 40);
     for (int i = 0; i < COUNT; i += 2) /* holes everywhere: still no mapping is split */
         sluice_free(p[i]);
-    ck_assert_uint_le(mapping_count(), mappings + 40);
+    if (!SANITIZED)
+        ck_assert_uint_le(mapping_count(), mappings + 40);
     for (int i = 1; i < COUNT; i += 2)
         sluice_free(p[i]);
     ck_assert_uint_le(process_stats().chunk_bytes, stats.chunk_bytes + 2 * MIB);

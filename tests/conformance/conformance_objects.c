@@ -253,8 +253,9 @@ START_TEST(owner_of_objects)
         ck_assert_uint_eq(owner.object_size, sluice_usable_size(p));
         sluice_free(p);
     }
+    static char nobodys[4096];
     struct sluice_owner owner = {.struct_size = sizeof owner};
-    ck_assert_int_eq(sluice_owner(&owner, &owner), SLUICE_ERROR_NOT_OWNED);
+    ck_assert_int_eq(sluice_owner(nobodys + 2048, &owner), SLUICE_ERROR_NOT_OWNED);
 }
 END_TEST
 

@@ -305,6 +305,8 @@ TCase *threads_cases(void)
     ADD_CASE(tc, producer_and_consumer, 1);
     ADD_CASE(tc, random_threads, 1);
     ADD_CASE(tc, threads_that_come_and_go, 1);
+#ifndef __SANITIZE_THREAD__ /* which does not survive threads in the child of a fork */
     ADD_CASE(tc, fork_while_threads_allocate, 1);
+#endif
     return tc;
 }
