@@ -153,8 +153,10 @@ static void *run(void *arg)
     int fd = atomic_load_explicit(&event_fd, memory_order_acquire);
     int look_every = -1;
     for (;;) {
-        if (atomic_exchange_explicit(&watch_again, false, memory_order_acq_rel))
+        if (atomic_exchange_explicit(&watch_again, false, memory_order_acq_rel)) {
             look_every = watch_files();
+            reload_if_changed(); /* what changed since the file was read, and was not watched */
+        }
         struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = watch_fd, .events = POLLIN}};
         int n = poll(fds, watch_fd < 0 ? 1 : 2, timeout_ms(look_every));
         atomic_store_explicit(&sleeping_until, 0, memory_order_seq_cst); /* awake: no ring needed */
