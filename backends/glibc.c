@@ -36,8 +36,8 @@
 /* glibc's own alignment; more costs a larger chunk. */
 #define NATURAL_ALIGNMENT 16
 
-/* What an object costs beyond its bytes: the core's header, and the size field of glibc's chunk. */
-#define OBJECT_OVERHEAD (HEADER_SIZE + 8)
+/* What an object costs beyond its bytes: the size field of glibc's chunk. (The core counts its header.) */
+#define OBJECT_OVERHEAD 8
 
 /* A larger request is an error before glibc sees it: memalign may wrap. */
 #define SIZE_TOO_LARGE ((size_t)1 << 47)

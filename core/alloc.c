@@ -306,6 +306,16 @@ char *sluice_strdup(sluice_module module, const char *s)
 
 /* ---- Finding the owner ---------------------------------------------------------------------- */
 
+/* Can the 16 bytes before p be read, and be a header? An object in a page of its own begins behind other memory, so at a
+ * page's start the page before is asked for. */
+static bool may_have_header(const void *p, uintptr_t entry)
+{
+    uintptr_t at = (uintptr_t)p;
+    return entry == 0 && (at & (ALLOC_ALIGNMENT - 1)) == 0 && at > OS_PAGE_SIZE &&
+           at >> PAGEMAP_ADDRESS_BITS == 0 &&
+           ((at & (OS_PAGE_SIZE - 1)) != 0 || os_is_mapped(header_at(p)));
+}
+
 struct place_of place_find(const void *p)
 {
     struct place_of at = {.entry = pagemap_lookup(p)};
@@ -323,8 +333,8 @@ struct place_of place_find(const void *p)
     } else if ((at.entry & PAGEMAP_EMERGENCY) != 0) {
         at.place = PLACE_EMERGENCY;
         at.usable = emergency_usable(at.entry);
-    } else if (((uintptr_t)p & (ALLOC_ALIGNMENT - 1)) == 0 && (uintptr_t)p >= OS_PAGE_SIZE &&
-               header_is_valid(p) && (at.arena = arena_by_id(header_arena(p))) != NULL) {
+    } else if (may_have_header(p, at.entry) && header_is_valid(p) &&
+               (at.arena = arena_by_id(header_arena(p))) != NULL) {
         at.place = PLACE_HEADER;
         at.usable = header_usable(p);
     }
@@ -482,11 +492,14 @@ void sluice_free(void *p)
         struct slab *s = slab_of(entry, p);
         if (LIKELY(atomic_load_explicit(&s->owner, memory_order_relaxed) ==
                    atomic_load_explicit(&t->token, memory_order_acquire))) {
-            if (UNLIKELY(slab_push(s, p))) {
-                struct sluice_arena *a = ((struct chunk *)(entry - PAGEMAP_SLABS))->arena;
-                a->ops->slab_event(a->instance, &t->heaps[a->id]->state, s);
+            if (LIKELY(!slab_push(s, p))) {
+                thread_leave(t);
+                return;
             }
+            struct sluice_arena *a = ((struct chunk *)(entry - PAGEMAP_SLABS))->arena;
+            a->ops->slab_event(a->instance, &t->heaps[a->id]->state, s);
             thread_leave(t);
+            after_slow(); /* the event may have left work for a control thread that does not run yet */
             return;
         }
         thread_leave(t);

@@ -6,6 +6,7 @@
 #include "core/chunk.h"
 #include "core/control.h"
 #include "core/error.h"
+#include "core/header.h"
 #include "core/limit.h"
 #include "core/log.h"
 #include "core/meta.h"
@@ -131,13 +132,16 @@ static struct sluice_arena *arena_create(struct module *module, const struct pol
     if (why != SLUICE_OK) {
         if (why == SLUICE_ERROR_NO_MEMORY)
             error_set(why, "no memory for an arena of backend \"%s\"", b->name);
-        log_line(LOG_LEVEL_ERROR, "module \"%s\": no arena of backend \"%s\": %s", module->name,
-                 b->name, sluice_error_message());
+        if (!module->complained)
+            log_line(LOG_LEVEL_ERROR, "module \"%s\": no arena of backend \"%s\": %s", module->name,
+                     b->name, sluice_error_message());
+        module->complained = true;
         meta_region_destroy(memory);
         meta_free(a, sizeof *a);
         give_id(id);
         return NULL;
     }
+    module->complained = false;
     a->module_next = module->arenas;
     module->arenas = a;
     a->next = all;
@@ -374,6 +378,8 @@ static void add_heaps(struct sluice_arena *a, struct arena_usage *out)
     /* Modulo 2^64, and a torn reading of busy threads may be a little below zero. */
     out->live_objects = (int64_t)(allocated - freed) > 0 ? allocated - freed : 0;
     out->live_bytes = (int64_t)bytes > 0 ? bytes : 0;
+    if ((a->ops->capabilities & SLUICE_BACKEND_OWNS_ADDRESS_SPACE) == 0)
+        out->metadata_bytes += out->live_objects * HEADER_SIZE;
 }
 
 void arena_usage(struct sluice_arena *a, struct arena_usage *out)

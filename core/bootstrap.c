@@ -66,7 +66,7 @@ static enum sluice_result start(const char *path)
     if (!pagemap_init() || !module_init() || !thread_init())
         log_fatal("no memory to start");
     registry_init();
-    fork_init();
+    fork_register();
     struct policy *builtin = policy_read_builtin();
     if (builtin == NULL || reload_start(builtin) != SLUICE_OK)
         log_fatal("no memory for the built-in policy");

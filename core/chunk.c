@@ -112,6 +112,16 @@ static struct free_run *free_run_ending(const char *p)
     return r;
 }
 
+/* Whoever maps there next must not find our entries. */
+static bool unmap_range(char *base, size_t size)
+{
+    pagemap_set(base, size, 0);
+    if (os_unmap(base, size))
+        return true;
+    pagemap_set(base, size, PAGEMAP_FREE);
+    return false;
+}
+
 /* A free run for [base, base + size), joined with its neighbours. Without memory for the record the
  * range is unmapped instead. */
 static void free_range(char *base, size_t size)
@@ -130,7 +140,7 @@ static void free_range(char *base, size_t size)
         meta_free(after, sizeof *after);
     struct free_run *r = before != NULL ? before : after != NULL ? after : meta_alloc(sizeof *r);
     if (r == NULL) {
-        os_unmap(base, size);
+        unmap_range(base, size);
         return;
     }
     r->base = base;
@@ -341,7 +351,7 @@ static void drop_range(char *base, size_t size, bool huge, bool clean, bool owne
         unmap = true;
     /* Still in the lock: another thread that maps must not find the range in our books and the
      * kernel's at once. */
-    if (!unmap || !os_unmap(base, size)) {
+    if (!unmap || !unmap_range(base, size)) {
         if (unmap)
             os_purge(base, size); /* too many mappings to split one more: keep the range */
         free_range(base, size);
@@ -354,7 +364,7 @@ void chunk_release(struct chunk *chunk, bool clean)
     char *base = chunk->base;
     size_t size = chunk->size;
     bool huge = chunk->huge;
-    pagemap_set(base, size, 0);
+    pagemap_set(base, size, PAGEMAP_FREE);
     meta_free(chunk, chunk->record_size);
     if (clean || !make_lazy(base, size, huge))
         drop_range(base, size, huge, clean, true);

@@ -14,8 +14,9 @@ void *emergency_alloc(size_t size, size_t alignment)
     size_t chunk = (size_t)1 << CHUNK_SHIFT;
     if (size > (size_t)PTRDIFF_MAX / 2 || pagemap.count == 0)
         return NULL;
-    size = (size + OS_PAGE_SIZE - 1) & ~(OS_PAGE_SIZE - 1);
-    size = size == 0 ? OS_PAGE_SIZE : size;
+    /* Whole chunks of address space: nobody else's mapping may share a pagemap entry with the object. */
+    size = (size + chunk - 1) & ~(chunk - 1);
+    size = size == 0 ? chunk : size;
     alignment = alignment < chunk ? chunk : alignment;
     void *p = NULL;
     if (pagemap_is_window()) {
@@ -27,7 +28,7 @@ void *emergency_alloc(size_t size, size_t alignment)
     }
     if (p == NULL)
         return NULL;
-    pagemap_set(p, 1, (uintptr_t)(size / OS_PAGE_SIZE) << 3 | PAGEMAP_EMERGENCY);
+    pagemap_set(p, size, (uintptr_t)(size / OS_PAGE_SIZE) << 3 | PAGEMAP_EMERGENCY);
     atomic_fetch_add_explicit(&bytes_out, size, memory_order_relaxed);
     return p;
 }
@@ -40,7 +41,7 @@ size_t emergency_usable(uintptr_t entry)
 void emergency_free(void *p, uintptr_t entry)
 {
     size_t size = emergency_usable(entry);
-    pagemap_set(p, 1, 0);
+    pagemap_set(p, size, 0);
     if (!os_unmap(p, size))
         os_purge(p, size);
     atomic_fetch_sub_explicit(&bytes_out, size, memory_order_relaxed);

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <sluice/backend.h>
+
 #include "core/os.h"
 #include "core/thread.h"
 
@@ -35,6 +37,11 @@ void error_thread_exit(void)
     if (text != NULL)
         os_unmap(text, TEXT_SIZE);
     text = NULL;
+}
+
+enum sluice_result sluice_backend_error(enum sluice_result result, const char *message)
+{
+    return error_set(result, "%s", message);
 }
 
 const char *sluice_error_message(void)

@@ -23,8 +23,16 @@ static void tell_backends(enum sluice_fork_stage stage)
     registry_each(tell_one, &stage);
 }
 
+/* Handlers of a library that is opened later run before ours, with that library's locks taken: a thread that waits for
+ * one of them in a section would never leave it. So ours are registered again after a plugin was opened, and of all
+ * registrations the newest acts: it is the first to prepare and the last to finish. Counted for each thread: two may fork
+ * at once. */
+static __thread int depth;
+
 static void prepare(void)
 {
+    if (depth++ > 0)
+        return;
     reload_fork_prepare();
     arenas_fork_prepare();
     threads_fork_prepare();
@@ -35,6 +43,8 @@ static void prepare(void)
 
 static void finish(enum sluice_fork_stage stage)
 {
+    if (--depth > 0)
+        return;
     tell_backends(stage);
     modules_fork_end();
     registry_fork_end();
@@ -58,7 +68,7 @@ static void child(void)
     finish(SLUICE_FORK_CHILD);
 }
 
-void fork_init(void)
+void fork_register(void)
 {
     pthread_atfork(prepare, parent, child);
 }

@@ -2,7 +2,7 @@
 #ifndef SLUICE_CORE_FORK_H
 #define SLUICE_CORE_FORK_H
 
-/* Installs them. Once. */
-void fork_init(void);
+/* Installs them. At the start, and again after each library that may have handlers of its own was opened. */
+void fork_register(void);
 
 #endif

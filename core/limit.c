@@ -59,6 +59,8 @@ static int64_t advance_of(const struct module *m)
 
 bool limit_take(struct heap *h, size_t bytes)
 {
+    if (bytes > (size_t)PTRDIFF_MAX / 2) /* sums below must not overflow; no system has so much */
+        return false;
     int64_t need = (int64_t)bytes - h->credit;
     if (need <= 0) {
         h->credit = -need;

@@ -91,6 +91,16 @@ bool os_lazy_free(void *p, size_t size)
     return ok;
 }
 
+bool os_is_mapped(const void *p)
+{
+    int saved = errno;
+    unsigned char resident;
+    void *page = (void *)((uintptr_t)p & ~(uintptr_t)(OS_PAGE_SIZE - 1));
+    bool ok = mincore(page, OS_PAGE_SIZE, &resident) == 0;
+    errno = saved;
+    return ok;
+}
+
 void os_advise_huge(void *p, size_t size, enum os_huge huge)
 {
     if (huge == OS_HUGE_DEFAULT)

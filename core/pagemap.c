@@ -3,17 +3,11 @@
 
 #include "core/os.h"
 
-#if defined(__aarch64__)
-#define ADDRESS_BITS 48
-#else
-#define ADDRESS_BITS 47
-#endif
-
 struct pagemap pagemap;
 
 bool pagemap_init(void)
 {
-    uintptr_t count = (uintptr_t)1 << (ADDRESS_BITS - CHUNK_SHIFT);
+    uintptr_t count = (uintptr_t)1 << (PAGEMAP_ADDRESS_BITS - CHUNK_SHIFT);
     void *slot = os_map(count * sizeof(uintptr_t), OS_PAGE_SIZE);
     uintptr_t first = 0;
     if (slot == NULL) {

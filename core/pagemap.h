@@ -8,6 +8,7 @@
  *     entry:  0                   nobody's: a backend without address space of its own, or not ours
  *             chunk | 1           a slab chunk (core/slab.h), the only odd entries
  *             chunk | 2           another chunk (core/chunk.h)
+ *             8                   address space that is kept free: a pointer into it is wrong
  *             size << 3 | 4       memory taken in an emergency (core/emergency.c); size in pages
  *
  * Readers need no lock: an object that somebody may free keeps its entry alive.
@@ -22,7 +23,20 @@
 
 #define CHUNK_SHIFT 21
 
-enum { PAGEMAP_SLABS = 1, PAGEMAP_CHUNK = 2, PAGEMAP_EMERGENCY = 4, PAGEMAP_TAGS = 7 };
+/* Of the user half of the address space. */
+#if defined(__aarch64__)
+#define PAGEMAP_ADDRESS_BITS 48
+#else
+#define PAGEMAP_ADDRESS_BITS 47
+#endif
+
+enum {
+    PAGEMAP_SLABS = 1,
+    PAGEMAP_CHUNK = 2,
+    PAGEMAP_EMERGENCY = 4,
+    PAGEMAP_TAGS = 7,
+    PAGEMAP_FREE = 8
+};
 
 struct pagemap {
     _Atomic uintptr_t *slot; /* slot[0] is the chunk at address first << CHUNK_SHIFT */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "core/fork.h"
 #include "core/lock.h"
 #include "core/log.h"
 #include "core/os.h"
@@ -221,6 +222,7 @@ const struct sluice_backend_ops *registry_load(const char *library)
         dlclose(handle);
         return NULL;
     }
+    fork_register();
     return known; /* the handle stays open for good: objects and tables live in it */
 }
 

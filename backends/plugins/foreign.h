@@ -50,9 +50,6 @@ static _Atomic int64_t foreign_objects;
 #define FOREIGN_PUBLISH_BYTES   (64 * 1024)
 #define FOREIGN_PUBLISH_OBJECTS (1 << 20)
 
-/* Sluice's header before each object. */
-#define FOREIGN_HEADER 16
-
 /* Opens the library; `package` is the Debian package that has it. */
 static void foreign_open(const char *library, const char *package)
 {
@@ -182,12 +179,6 @@ static uint64_t foreign_share(int64_t bytes)
 {
     int arenas = atomic_load(&foreign_arenas);
     return bytes > 0 && arenas > 0 ? (uint64_t)bytes / (unsigned)arenas : 0;
-}
-
-/* The headers' bytes. */
-static uint64_t foreign_metadata(void)
-{
-    return foreign_share(atomic_load(&foreign_objects) * FOREIGN_HEADER);
 }
 
 /* Resident bytes of the process. */

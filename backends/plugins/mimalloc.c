@@ -30,7 +30,6 @@ __attribute__((constructor)) static void start(void)
 static void stats(void *arena, struct sluice_backend_stats *out)
 {
     (void)arena;
-    out->metadata_bytes = foreign_metadata();
     out->cached_bytes = foreign_share(foreign_leftover());
 }
 

@@ -34,7 +34,6 @@ static int64_t property(const char *name)
 static void stats(void *arena, struct sluice_backend_stats *out)
 {
     (void)arena;
-    out->metadata_bytes = foreign_metadata();
     out->cached_bytes =
         foreign_share(property("generic.heap_size") - property("tcmalloc.pageheap_unmapped_bytes") -
                       property("generic.current_allocated_bytes"));

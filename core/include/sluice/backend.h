@@ -190,6 +190,9 @@ SLUICE_API void sluice_arena_uncharge(struct sluice_arena *owner, size_t bytes);
 /* Tells that purge() will have something to do from `due` on (CLOCK_MONOTONIC, ns). Cheap; any thread. */
 SLUICE_API void sluice_purge_wanted(struct sluice_arena *owner, uint64_t due);
 
+/* What arena_create says when it fails: keeps the text (copied) for sluice_error_message() and returns the result. */
+SLUICE_API enum sluice_result sluice_backend_error(enum sluice_result result, const char *text);
+
 /* Registers a backend under its name, for later policies. The table is validated, copied and frozen. Names are unique.
  * Errors: SLUICE_ERROR_INVALID (the message says which field), SLUICE_ERROR_STATE (the name is taken). */
 SLUICE_API enum sluice_result sluice_backend_register(const struct sluice_backend_ops *ops);
