@@ -84,7 +84,7 @@ static void diff_backend(struct diff *diff, const struct policy_backend *a,
     if (!same(a->library, b->library))
         add(diff, NEW_ALLOCATIONS, "backends.%s.library", b->name);
     if (!same_options(a, b))
-        add(diff, effect, "backends.%s.options", b->name);
+        add(diff, NEW_ALLOCATIONS, "backends.%s.options", b->name); /* no arena takes new options */
 }
 
 static void diff_backends(struct diff *diff)

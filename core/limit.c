@@ -5,10 +5,10 @@
 #include "core/log.h"
 #include "core/route.h"
 
-/* What a thread takes in advance, or keeps of what it freed (twice this at most). Under a hard limit it is so small a part
+/* What a thread takes in advance, or keeps of what it freed (twice this at most). Under a limit it is so small a part
  * of it that what 32 idle threads keep is a sixteenth: others could not have it. */
-#define ADVANCE          ((int64_t)256 << 10)
-#define ADVANCES_IN_HARD 1024
+#define ADVANCE           ((int64_t)256 << 10)
+#define ADVANCES_IN_LIMIT 1024
 
 static _Atomic(sluice_limit_callback *) callback;
 static _Atomic(void *) callback_arg;
@@ -53,8 +53,10 @@ void limit_uncharge(struct module *m, size_t bytes)
 
 static int64_t advance_of(const struct module *m)
 {
-    uint64_t part = load(&m->hard) / ADVANCES_IN_HARD;
-    return load(&m->hard) == 0 || part > (uint64_t)ADVANCE ? ADVANCE : (int64_t)part;
+    uint64_t hard = load(&m->hard), soft = load(&m->soft);
+    uint64_t limit = soft != 0 ? soft : hard; /* the lower one: config/ sees to that */
+    uint64_t part = limit / ADVANCES_IN_LIMIT;
+    return limit == 0 || part > (uint64_t)ADVANCE ? ADVANCE : (int64_t)part;
 }
 
 bool limit_take(struct heap *h, size_t bytes)

@@ -1,8 +1,8 @@
 /* meta.h - Sluice's own memory. It never comes from malloc, so that Sluice can be malloc.
  *
  * Two shapes:
- *   - records (meta_alloc): long-lived structs that come and go one by one. Sizes are rounded up to a power of two or 1.5
- *     times one, and kept on free lists by size: memory that was a record stays a record of the same size for the life of
+ *   - records (meta_alloc): long-lived structs that come and go one by one. Sizes are rounded up to 64 bytes,
+ *     and kept on free lists by size: memory that was a record stays a record of the same size for the life of
  *     the process, so a late reader through a stale pointer reads old data but never faults.
  *   - regions (meta_region): many things that die together, such as one policy. Bump allocation under a budget; destroying
  *     the region unmaps it.
@@ -12,7 +12,7 @@
 
 #include <stddef.h>
 
-/* Zero-filled, aligned to 64 bytes when size >= 64, else to 16. NULL without memory. Any thread; inside sections. */
+/* Zero-filled, aligned to 64 bytes. NULL without memory. Any thread; inside sections. */
 void *meta_alloc(size_t size);
 void meta_free(void *p, size_t size); /* the size that was asked for; NULL does nothing */
 
