@@ -1,0 +1,392 @@
+/* The thread-local fixed pool: what threads keep, what comes back to the system and when, and that no pattern of threads
+ * makes memory grow. */
+#include "backends/pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/arena.h"
+#include "core/os.h"
+#include "tests/support/testing.h"
+
+static sluice_module module;
+
+static void start(const char *parameters)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "default: mmap\nbackends: {p: {kind: pool%s%s}}\n"
+             "modules: {m: {route: [{max_size: 64KiB, to: p}, {to: mmap}]}}\n",
+             *parameters == '\0' ? "" : ", ", parameters);
+    use_policy(text);
+    module = use_module("m");
+}
+
+#define OBJECTS 4000
+static void *objects[OBJECTS];
+
+static void allocate(unsigned n, size_t size)
+{
+    for (unsigned i = 0; i < n; i++) {
+        objects[i] = sluice_malloc(module, size);
+        memset(objects[i], 1, size);
+    }
+}
+
+static void free_all(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        sluice_free(objects[i]);
+}
+
+/* ---- Slabs ----------------------------------------------------------------------------------- */
+
+START_TEST(slabs_waste_little)
+{
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++) {
+        unsigned n = pool_pieces_of(k);
+        size_t bytes = n * SLAB_PIECE_SIZE, count = bytes / size_class_bytes[k];
+        ck_assert_uint_ge(n, 1);
+        ck_assert_uint_le(n, POOL_MAX_PIECES);
+        ck_assert_uint_ge(count, 4);
+        ck_assert_uint_le(count, UINT16_MAX); /* as far as the count of returned objects reaches */
+        ck_assert_uint_le((bytes - count * size_class_bytes[k]) * 32, bytes);
+    }
+}
+END_TEST
+
+START_TEST(every_class_serves)
+{
+    start("");
+    void *p[SIZE_CLASS_COUNT][20];
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
+        for (unsigned i = 0; i < 20; i++) {
+            p[k][i] = sluice_malloc(module, size_class_bytes[k]);
+            ck_assert_str_eq(kind_of(p[k][i]), "pool");
+            ck_assert_uint_eq(sluice_usable_size(p[k][i]), size_class_bytes[k]);
+            test_fill(p[k][i], size_class_bytes[k], i);
+        }
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
+        for (unsigned i = 0; i < 20; i++) {
+            ck_assert(test_is_filled(p[k][i], size_class_bytes[k], i));
+            sluice_free(p[k][i]);
+        }
+    ck_assert_uint_eq(stats_of(module).live_bytes, 0);
+}
+END_TEST
+
+START_TEST(objects_are_used_again)
+{
+    start("");
+    void *first = sluice_malloc(module, 100);
+    sluice_free(first);
+    ck_assert_ptr_eq(sluice_malloc(module, 100), first);
+    sluice_free(first);
+    /* Also slabs of another class, and another thread's. */
+    allocate(OBJECTS, 1000);
+    free_all(OBJECTS);
+    uint64_t chunks = process_stats().chunk_bytes;
+    for (size_t size = 16; size <= 1000; size *= 2) {
+        allocate(OBJECTS, size);
+        free_all(OBJECTS);
+    }
+    ck_assert_uint_le(process_stats().chunk_bytes, chunks + 2 * MIB);
+}
+END_TEST
+
+/* ---- The thread cache ------------------------------------------------------------------------ */
+
+START_TEST(a_thread_keeps_no_more_than_its_cache)
+{
+    /* What is beyond the cache goes back to the arena at once, and to the system as soon as retain and time allow. */
+    start("thread_cache: 1MiB, retain: 0, purge_after: 0s");
+    allocate(OBJECTS, 10000); /* 40 MB */
+    free_all(OBJECTS);
+    struct sluice_arena *a = arena_by_id(0);
+    for (uint32_t id = 0; a == NULL || strcmp(a->ops->name, "pool") != 0; id++)
+        a = arena_by_id(id + 1);
+    struct pool_heap *h = thread_self->heaps[a->id]->state;
+    ck_assert_uint_le(h->reserve_bytes, MIB);
+    ck_assert_uint_gt(h->reserve_bytes, MIB / 2);
+}
+END_TEST
+
+/* ---- Memory that is made ready, and kept ------------------------------------------------------ */
+
+#if !SANITIZED
+
+START_TEST(preallocated_memory_is_resident_and_stays)
+{
+    uint64_t before = kernel_resident();
+    start("preallocate: 64MiB, retain: 0, purge_after: 10ms");
+    sluice_free(sluice_malloc(module, 100)); /* the arena is made when it is first used */
+    ck_assert_uint_ge(kernel_resident(), before + 64 * MIB);
+    allocate(OBJECTS, 10000);
+    ck_assert_uint_le(kernel_resident(), before + 72 * MIB);
+    free_all(OBJECTS);
+    for (int i = 0; i < 200; i++) /* purges come and go */
+        ck_assert(!wait_for_count(&(_Atomic uint32_t){0}, 1, 1));
+    ck_assert_uint_ge(kernel_resident(), before + 60 * MIB);
+    /* Whoever asks gets all. */
+    ck_assert_uint_ge(sluice_trim(module), 60 * MIB);
+    ck_assert_uint_lt(kernel_resident(), before + 4 * MIB);
+}
+END_TEST
+
+struct target {
+    uint64_t bytes;
+};
+
+static bool resident_is_below(void *target)
+{
+    return kernel_resident() < ((struct target *)target)->bytes;
+}
+
+START_TEST(retained_memory_stays_and_the_rest_returns)
+{
+    start("retain: 16MiB, purge_after: 100ms, thread_cache: 0");
+    uint64_t before = kernel_resident();
+    allocate(OBJECTS, 10000);
+    free_all(OBJECTS);
+    ck_assert(wait_until(resident_is_below, &(struct target){before + 20 * MIB}, 5000));
+    uint64_t end = now_ms() + 500; /* five times as long as free memory is kept */
+    while (now_ms() < end)
+        ck_assert_uint_gt(kernel_resident(), before + 12 * MIB);
+}
+END_TEST
+
+START_TEST(free_memory_returns_in_time)
+{
+    start("retain: 0, purge_after: 500ms");
+    uint64_t before = kernel_resident();
+    allocate(OBJECTS, 10000);
+    ck_assert_uint_gt(kernel_resident(), before + 30 * MIB);
+    free_all(OBJECTS);
+    uint64_t freed = now_ms();
+    ck_assert(wait_until(resident_is_below, &(struct target){before + 2 * MIB}, 10000));
+    uint64_t took = now_ms() - freed;
+    ck_assert_msg(took >= 300 && took < 3000, "after %llu ms", (unsigned long long)took);
+}
+END_TEST
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+static bool wake_up;
+static _Atomic uint32_t asleep, ready;
+static void *theirs[16][500];
+
+static void sleep_until_told(void)
+{
+    pthread_mutex_lock(&mutex);
+    atomic_fetch_add(&asleep, 1);
+    while (!wake_up)
+        pthread_cond_wait(&condition, &mutex);
+    pthread_mutex_unlock(&mutex);
+}
+
+static void *work_and_sleep(void *index)
+{
+    void **mine = theirs[(uintptr_t)index];
+    for (unsigned i = 0; i < 500; i++) {
+        mine[i] = sluice_malloc(module, 5000);
+        memset(mine[i], 1, 5000);
+    }
+    for (unsigned i = 0; i < 500; i++)
+        sluice_free(mine[i]);
+    sleep_until_told();
+    void *p = sluice_malloc(module, 5000);
+    memset(p, 1, 5000);
+    sluice_free(p);
+    return NULL;
+}
+
+static void *work_and_leave_to_others(void *index)
+{
+    void **mine = theirs[(uintptr_t)index];
+    for (unsigned i = 0; i < 500; i++) {
+        mine[i] = sluice_malloc(module, 5000);
+        memset(mine[i], 1, 5000);
+    }
+    sleep_until_told();
+    return NULL;
+}
+
+static void start_sleepers(pthread_t *threads, void *(*fn)(void *))
+{
+    for (uintptr_t i = 0; i < 16; i++)
+        pthread_create(&threads[i], NULL, fn, (void *)i);
+    ck_assert(wait_for_count(&asleep, 16, 20000));
+}
+
+static void wake_sleepers(pthread_t *threads)
+{
+    pthread_mutex_lock(&mutex);
+    wake_up = true;
+    pthread_cond_broadcast(&condition);
+    pthread_mutex_unlock(&mutex);
+    for (unsigned i = 0; i < 16; i++)
+        pthread_join(threads[i], NULL);
+}
+
+START_TEST(memory_of_sleeping_threads_returns)
+{
+    start("retain: 0, purge_after: 200ms");
+    uint64_t before = kernel_resident();
+    pthread_t threads[16];
+    start_sleepers(threads, work_and_sleep);
+    ck_assert_uint_gt(kernel_resident(), before + 30 * MIB);
+    ck_assert(wait_until(resident_is_below, &(struct target){before + 4 * MIB}, 5000));
+    wake_sleepers(threads);
+    ck_assert_uint_eq(stats_of(module).live_objects, 0);
+}
+END_TEST
+
+START_TEST(what_others_free_of_sleeping_threads_returns)
+{
+    start("retain: 0, purge_after: 200ms");
+    uint64_t before = kernel_resident();
+    pthread_t threads[16];
+    start_sleepers(threads, work_and_leave_to_others);
+    for (unsigned i = 0; i < 16; i++)
+        for (unsigned j = 0; j < 500; j++)
+            sluice_free(theirs[i][j]);
+    ck_assert_uint_eq(stats_of(module).live_objects, 0);
+    ck_assert(wait_until(resident_is_below, &(struct target){before + 4 * MIB}, 10000));
+    wake_sleepers(threads);
+}
+END_TEST
+
+START_TEST(what_others_free_of_ended_threads_returns)
+{
+    start("retain: 0, purge_after: 200ms");
+    uint64_t before = kernel_resident();
+    pthread_t threads[16];
+    start_sleepers(threads, work_and_leave_to_others);
+    wake_sleepers(threads);
+    for (unsigned i = 0; i < 16; i++)
+        for (unsigned j = 0; j < 500; j++)
+            sluice_free(theirs[i][j]);
+    ck_assert_uint_eq(stats_of(module).live_objects, 0);
+    ck_assert(wait_until(resident_is_below, &(struct target){before + 4 * MIB}, 10000));
+}
+END_TEST
+
+/* ---- Patterns of threads ---------------------------------------------------------------------- */
+
+static _Atomic(void *) ring[1024];
+
+static void *produce(void *unused)
+{
+    for (unsigned i = 0; i < 2000000; i++) {
+        void *p = sluice_malloc(module, 100 + i % 1000);
+        *(char *)p = 1;
+        while (atomic_load_explicit(&ring[i % 1024], memory_order_acquire) != NULL)
+            sched_yield();
+        atomic_store_explicit(&ring[i % 1024], p, memory_order_release);
+        if (i == 200000)
+            atomic_store(&ready, 1);
+    }
+    return NULL;
+}
+
+static void *consume(void *unused)
+{
+    for (unsigned i = 0; i < 2000000; i++) {
+        void *p;
+        while ((p = atomic_load_explicit(&ring[i % 1024], memory_order_acquire)) == NULL)
+            sched_yield();
+        sluice_free(p);
+        atomic_store_explicit(&ring[i % 1024], NULL, memory_order_release);
+    }
+    return NULL;
+}
+
+START_TEST(producer_and_consumer_stay_flat)
+{
+    start("");
+    pthread_t threads[2];
+    pthread_create(&threads[0], NULL, produce, NULL);
+    pthread_create(&threads[1], NULL, consume, NULL); /* only frees */
+    ck_assert(wait_for_count(&ready, 1, 60000));
+    uint64_t resident = kernel_resident(), metadata = process_stats().metadata_bytes;
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    ck_assert_uint_le(kernel_resident(), resident + 4 * MIB);
+    ck_assert_uint_le(process_stats().metadata_bytes, metadata + 256 * KIB);
+    ck_assert_uint_eq(stats_of(module).live_objects, 0);
+}
+END_TEST
+
+START_TEST(stages_stay_flat)
+{
+    /* Each stage frees all but a few objects, which the next stage's lie around. */
+    start("");
+    static void *survivors[40];
+    uint64_t after_third = 0;
+    for (unsigned stage = 0; stage < 40; stage++) {
+        size_t size = 500 + 997 * stage % 9000;
+        allocate(OBJECTS, size);
+        survivors[stage] = objects[OBJECTS / 2];
+        objects[OBJECTS / 2] = NULL;
+        free_all(OBJECTS);
+        if (stage == 3)
+            after_third = kernel_resident();
+    }
+    ck_assert_uint_le(kernel_resident(), after_third + 48 * MIB);
+    for (unsigned i = 0; i < LENGTH(survivors); i++)
+        sluice_free(survivors[i]);
+    sluice_trim(module);
+    ck_assert_uint_eq(stats_of(module).resident_bytes, stats_of(module).metadata_bytes);
+}
+END_TEST
+
+/* ---- Huge pages ------------------------------------------------------------------------------ */
+
+START_TEST(huge_pages_as_the_policy_says)
+{
+    static const char *const parameters[] = {"huge_pages: never", "huge_pages: auto",
+                                             "huge_pages: always"};
+    start(parameters[_i]);
+    bool works = os_huge_available();
+    allocate(10, 50000);
+    if (_i < 2)
+        ck_assert_uint_eq(kernel_huge(), 0); /* a small arena takes no whole huge page */
+    free_all(10);
+    allocate(OBJECTS, 10000);
+    if (_i == 0)
+        ck_assert_uint_eq(kernel_huge(), 0);
+    else if (works)
+        ck_assert_uint_gt(kernel_huge(), 20 * MIB);
+    free_all(OBJECTS);
+    sluice_trim(module);
+    ck_assert_uint_eq(kernel_huge(), 0);
+}
+END_TEST
+
+#endif
+
+int main(void)
+{
+    TCase *cases[] = {tcase_create("slabs"), tcase_create("memory"), tcase_create("threads")};
+    for (size_t i = 0; i < LENGTH(cases); i++)
+        tcase_set_timeout(cases[i], 120);
+    tcase_add_test(cases[0], slabs_waste_little);
+    tcase_add_test(cases[0], every_class_serves);
+    tcase_add_test(cases[0], objects_are_used_again);
+    tcase_add_test(cases[0], a_thread_keeps_no_more_than_its_cache);
+#if !SANITIZED
+    tcase_add_test(cases[1], preallocated_memory_is_resident_and_stays);
+    tcase_add_test(cases[1], retained_memory_stays_and_the_rest_returns);
+    tcase_add_test(cases[1], free_memory_returns_in_time);
+    tcase_add_test(cases[1], memory_of_sleeping_threads_returns);
+    tcase_add_test(cases[1], what_others_free_of_sleeping_threads_returns);
+    tcase_add_test(cases[1], what_others_free_of_ended_threads_returns);
+    tcase_add_loop_test(cases[1], huge_pages_as_the_policy_says, 0, 3);
+    tcase_add_test(cases[2], producer_and_consumer_stay_flat);
+    tcase_add_test(cases[2], stages_stay_flat);
+#endif
+    return run_suite("pool", cases, LENGTH(cases));
+}
