@@ -240,6 +240,9 @@ static struct slab *take_new(struct pool_heap *h, unsigned k)
         return NULL;
     }
     slab_prepare(h, s, k);
+    /* Others may free what is in it, and tell nobody. */
+    if (atomic_load_explicit(&a->purge_at, memory_order_relaxed) == UINT64_MAX)
+        announce(a);
     return s;
 }
 
@@ -614,7 +617,7 @@ static enum sluice_result pool_arena_create(const struct sluice_arena_config *co
                              (unsigned long long)value(a, POOL_PREALLOCATE));
         }
         struct slab_chunk *c = a->by_free[SLAB_PIECES];
-        if (os_populate(c->chunk.base, CHUNK_SIZE)) {
+        if (os_populate(c->chunk.base, CHUNK_SIZE) && c->dirty_pieces == 0) {
             c->dirty_pieces = c->free_pieces;
             c->freed_ms = pool_ms(os_now());
             a->dirty_bytes += CHUNK_SIZE;

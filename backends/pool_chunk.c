@@ -75,6 +75,11 @@ bool pool_add_chunk(struct pool_arena *a)
     uint64_t huge = a->values[POOL_HUGE_PAGES];
     if (huge == POOL_HUGE_ALWAYS || (huge == POOL_HUGE_AUTO && a->chunk_count >= HUGE_FROM_CHUNKS))
         chunk_set_huge(&c->chunk, true);
+    if (c->chunk.huge) { /* the first touch makes all of it resident */
+        c->dirty_pieces = ALL_FREE;
+        c->freed_ms = pool_ms(os_now());
+        a->dirty_bytes += CHUNK_SIZE;
+    }
     a->chunk_count++;
     list_insert(a, c);
     return true;

@@ -206,8 +206,10 @@ static void *fail_size(struct module *m, size_t size, bool limit_hit)
 static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t size,
                                                   size_t alignment, unsigned flags)
 {
-    if (!bootstrap_done() && !bootstrap())
-        return emergency_alloc(size, alignment);
+    if (!bootstrap_done() && !bootstrap()) {
+        void *early = emergency_alloc(size, alignment);
+        return early != NULL ? early : fail(NULL, ENOMEM);
+    }
     struct module *m = module_get(module);
     if (UNLIKELY(m == NULL)) {
         error_set(SLUICE_ERROR_INVALID, "no module with id %u", module);
@@ -222,6 +224,10 @@ static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t s
     for (int attempt = 0; p == NULL && attempt < 2; attempt++) {
         struct thread *t = thread_current();
         if (t == NULL || !thread_enter(t)) {
+            if (thread_is_diverted() && thread_outlast_fork()) {
+                attempt--;
+                continue;
+            }
             p = emergency_alloc(size, alignment);
             break;
         }
@@ -306,17 +312,21 @@ char *sluice_strdup(sluice_module module, const char *s)
 
 /* ---- Finding the owner ---------------------------------------------------------------------- */
 
-/* Can the 16 bytes before p be read, and be a header? An object in a page of its own begins behind other memory, so at a
- * page's start the page before is asked for. */
-static bool may_have_header(const void *p, uintptr_t entry)
+/* Can the 16 bytes before p be read, and be a header? For an object that should be one only the start of a page is
+ * asked for, as what is unmapped ends there. */
+static bool may_have_header(const void *p, uintptr_t entry, bool doubtful)
 {
+    struct header copy;
     uintptr_t at = (uintptr_t)p;
-    return entry == 0 && (at & (ALLOC_ALIGNMENT - 1)) == 0 && at > OS_PAGE_SIZE &&
-           at >> PAGEMAP_ADDRESS_BITS == 0 &&
-           ((at & (OS_PAGE_SIZE - 1)) != 0 || os_is_mapped(header_at(p)));
+    if (entry != 0 || (at & (ALLOC_ALIGNMENT - 1)) != 0 || at <= OS_PAGE_SIZE ||
+        at >> PAGEMAP_ADDRESS_BITS != 0)
+        return false;
+    return (!doubtful && (at & (OS_PAGE_SIZE - 1)) != 0) ||
+           os_read(&copy, header_at(p), sizeof copy);
 }
 
-struct place_of place_find(const void *p)
+/* `doubtful`: p may be anything; the backend is asked whether it is an object before anything else. */
+static struct place_of find(const void *p, bool doubtful)
 {
     struct place_of at = {.entry = pagemap_lookup(p)};
     if ((at.entry & PAGEMAP_SLABS) != 0) {
@@ -329,16 +339,24 @@ struct place_of place_find(const void *p)
     } else if ((at.entry & PAGEMAP_CHUNK) != 0) {
         at.place = PLACE_CHUNK;
         at.arena = ((struct chunk *)(at.entry - PAGEMAP_CHUNK))->arena;
+        if (doubtful && at.arena->ops->check != NULL &&
+            !at.arena->ops->check(at.arena->instance, p))
+            return (struct place_of){0};
         at.usable = at.arena->ops->usable_size(at.arena->instance, p);
     } else if ((at.entry & PAGEMAP_EMERGENCY) != 0) {
         at.place = PLACE_EMERGENCY;
         at.usable = emergency_usable(at.entry);
-    } else if (may_have_header(p, at.entry) && header_is_valid(p) &&
+    } else if (may_have_header(p, at.entry, doubtful) && header_is_valid(p) &&
                (at.arena = arena_by_id(header_arena(p))) != NULL) {
         at.place = PLACE_HEADER;
         at.usable = header_usable(p);
     }
     return at;
+}
+
+struct place_of place_find(const void *p)
+{
+    return find(p, false);
 }
 
 static __attribute__((noreturn, cold)) void misuse(const char *call, const void *p)
@@ -359,35 +377,26 @@ size_t sluice_usable_size(const void *p)
     return at.usable;
 }
 
-static bool is_object(const struct place_of *at, const void *p)
+static bool is_slab_object(const struct slab *s, const void *p)
 {
-    if (at->place == PLACE_SLAB) {
-        size_t offset = (size_t)((const char *)p - at->slab->base);
-        return offset % at->slab->object_size == 0 &&
-               offset / at->slab->object_size < at->slab->carved;
-    }
-    return at->place != PLACE_CHUNK || at->arena->ops->check == NULL ||
-           at->arena->ops->check(at->arena->instance, p);
-}
-
-/* Can the address be followed? It may be anything: what no chunk holds is looked at only when there is memory in front of it
- * for a header. */
-static bool may_look_at(const void *p)
-{
-    struct header copy;
-    if (p == NULL || pagemap_lookup(p) != 0)
-        return p != NULL;
-    return (uintptr_t)p >= OS_PAGE_SIZE && os_read(&copy, header_at(p), sizeof copy);
+    uint32_t size = s->object_size;
+    size_t offset = (size_t)((const char *)p - s->base);
+    return size != 0 && offset % size == 0 && offset / size < s->carved;
 }
 
 enum sluice_result sluice_owner(const void *p, struct sluice_owner *out)
 {
     if (out == NULL || out->struct_size < offsetof(struct sluice_owner, backend))
         return error_set(SLUICE_ERROR_INVALID, "sluice_owner: struct_size is not set");
-    struct place_of at = {0};
-    if (may_look_at(p))
-        at = place_find(p);
-    if (at.place == PLACE_NOWHERE || !is_object(&at, p))
+    /* In a section, as backends lock here, and so that no arena ends meanwhile. */
+    struct thread *t = bootstrap_done() ? thread_current() : NULL;
+    bool entered = t != NULL && thread_enter(t);
+    struct place_of at = find(p, true);
+    if (at.place == PLACE_SLAB && !is_slab_object(at.slab, p))
+        at.place = PLACE_NOWHERE;
+    if (entered)
+        thread_leave(t);
+    if (at.place == PLACE_NOWHERE)
         return error_set(SLUICE_ERROR_NOT_OWNED, "%p is not an object of Sluice", p);
     struct sluice_owner found = {
         .struct_size = out->struct_size,
@@ -403,10 +412,10 @@ enum sluice_result sluice_owner(const void *p, struct sluice_owner *out)
 /* ---- Free ----------------------------------------------------------------------------------- */
 
 /* A thread that has no heap in the arena and no memory for one. */
-static void free_without_heap(struct sluice_arena *a, void *base)
+static void free_without_heap(struct sluice_arena *a, void *base, size_t padding)
 {
     void *state = NULL;
-    size_t usable = a->ops->free(a->instance, &state, base);
+    size_t usable = a->ops->free(a->instance, &state, base) - padding;
     if (state != NULL && a->ops->thread_exit != NULL)
         a->ops->thread_exit(a->instance, state);
     lock_acquire(&a->heaps_lock);
@@ -421,7 +430,7 @@ static void free_to_backend(struct thread *t, struct sluice_arena *a, void *base
 {
     struct heap *h = heap_of(t, a);
     if (UNLIKELY(h == NULL)) {
-        free_without_heap(a, base);
+        free_without_heap(a, base, padding);
         return;
     }
     if (!has_slabs(a))
@@ -535,6 +544,11 @@ static void *realloc_in_section(struct thread *t, const struct place_of *at, voi
         return NULL;
     bool charge = !keeps_limit(a);
     size_t more = size > at->usable ? size - at->usable : 0;
+    if (more > 0 && UNLIKELY(limit_soft_exceeded(a->module))) {
+        uint32_t action = atomic_load_explicit(&a->module->on_soft, memory_order_relaxed);
+        if (action == POLICY_ACTION_FAIL || action == POLICY_ACTION_FALLBACK)
+            return NULL; /* the way of a new object: it fails, or comes from elsewhere */
+    }
     if (charge && more > 0 && !limit_take(h, more))
         return NULL;
     if (size < at->usable)
@@ -588,7 +602,7 @@ void *sluice_realloc(sluice_module module, void *p, size_t size)
         }
     }
     int saved = errno;
-    void *q = sluice_malloc(m->id, size);
+    void *q = sluice_malloc(m == NULL ? SLUICE_MODULE_DEFAULT : m->id, size);
     if (q == NULL && size <= at.usable) { /* shrinking never fails */
         errno = saved;
         return p;

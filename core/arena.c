@@ -222,8 +222,7 @@ static void end_heaps_in(struct thread *t, void *first)
 
 unsigned arenas_collect(void)
 {
-    if (!thread_lock_unless_diverted(&maintenance_lock))
-        return 0;
+    lock_acquire(&maintenance_lock); /* the control thread may wait for a fork */
     lock_acquire(&arenas_lock);
     struct sluice_arena *first = all;
     unsigned left = 0, chosen = 0;
@@ -264,7 +263,10 @@ void arenas_follow(const struct policy *policy)
         for (struct sluice_arena *a = m->arenas; a != NULL; a = a->module_next) {
             bool routed = false;
             for (size_t b = 0; b < policy->backend_count && !routed; b++)
-                routed = used[b] && is_arena_of(a, &policy->backends[b]);
+                if (used[b] && is_arena_of(a, &policy->backends[b])) {
+                    routed = true;
+                    used[b] = false; /* the first one is who arena_get() finds; its twins drain */
+                }
             if (routed == a->draining) {
                 a->draining = !routed;
                 draining_count += routed ? -1u : 1u;
@@ -282,7 +284,7 @@ void arenas_configure(const struct policy *policy)
 {
     lock_acquire(&arenas_lock);
     for (struct sluice_arena *a = all; a != NULL; a = a->next)
-        for (size_t i = 0; i < policy->backend_count; i++) {
+        for (size_t i = 0; !a->draining && i < policy->backend_count; i++) {
             const struct policy_backend *b = &policy->backends[i];
             if (!same_backend(a, b) || !options_equal(a, b) || values_equal(a, b) ||
                 a->ops->configure == NULL)
@@ -492,8 +494,7 @@ static uint64_t walk(uint64_t (*fn)(struct sluice_arena *arena, void *arg), void
 
 uint64_t arenas_walk(uint64_t (*fn)(struct sluice_arena *arena, void *arg), void *arg)
 {
-    if (!thread_lock_unless_diverted(&maintenance_lock))
-        return 0;
+    lock_acquire(&maintenance_lock); /* the control thread may wait for a fork */
     uint64_t sum = walk(fn, arg);
     lock_release(&maintenance_lock);
     return sum;
@@ -528,8 +529,7 @@ static void return_credits(struct thread *t, void *module)
 size_t chunks_expire(uint64_t now, bool every, uint64_t *next_due)
 {
     *next_due = UINT64_MAX;
-    if (!thread_lock_unless_diverted(&maintenance_lock))
-        return 0;
+    lock_acquire(&maintenance_lock); /* the control thread may wait for a fork */
     size_t bytes = chunk_expire_lazy(now, every, next_due);
     lock_release(&maintenance_lock);
     return bytes;

@@ -56,6 +56,9 @@ static void read_overrides(void)
 
 static enum sluice_result start(const char *path)
 {
+    /* First: whoever allocates meanwhile waits for the pagemap alone. */
+    if (!pagemap_init())
+        log_fatal("no address space to start");
     const unsigned char *random = (const unsigned char *)getauxval(AT_RANDOM); /* 16 bytes */
     if (random != NULL)
         memcpy(&header_secret, random, sizeof header_secret);
@@ -63,7 +66,7 @@ static enum sluice_result start(const char *path)
     if (trusted)
         read_log_level();
     os_process_barrier_init();
-    if (!pagemap_init() || !module_init() || !thread_init())
+    if (!module_init() || !thread_init())
         log_fatal("no memory to start");
     registry_init();
     fork_register();

@@ -352,8 +352,9 @@ static void drop_range(char *base, size_t size, bool huge, bool clean, bool owne
     /* Still in the lock: another thread that maps must not find the range in our books and the
      * kernel's at once. */
     if (!unmap || !unmap_range(base, size)) {
-        if (unmap)
-            os_purge(base, size); /* too many mappings to split one more: keep the range */
+        if (unmap &&
+            !os_purge(base, size)) /* too many mappings to split one more: keep the range */
+            memset(base, 0, size);
         free_range(base, size);
     }
     lock_release(&chunk_lock);

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/arena.h"
@@ -20,9 +21,10 @@
 
 enum state { STATE_NONE, STATE_STARTING, STATE_RUNNING, STATE_IMPOSSIBLE };
 
-#define STACK_SIZE    ((size_t)256 << 10) /* a policy is parsed on it */
-#define COLLECT_EVERY 100000000u          /* ns between looks at arenas that drain */
-#define SETTLE_MS     50                  /* after a change of a file: more may follow */
+#define STACK_SIZE     ((size_t)256 << 10)  /* a policy is parsed on it */
+#define COLLECT_EVERY  100000000u           /* ns between looks at arenas that drain, at first */
+#define COLLECT_SELDOM UINT64_C(5000000000) /* and when none of them ends */
+#define SETTLE_MS      50                   /* after a change of a file: more may follow */
 
 static _Atomic int state;
 static _Atomic bool wanted;
@@ -36,7 +38,7 @@ static void ring(void)
     int fd = atomic_load_explicit(&event_fd, memory_order_acquire);
     int saved = errno;
     uint64_t one = 1;
-    if (fd >= 0 && write(fd, &one, sizeof one) < 0)
+    if (fd >= 0 && syscall(SYS_write, fd, &one, sizeof one) < 0) /* no cancellation point */
         atomic_store_explicit(&wanted, true, memory_order_relaxed);
     errno = saved;
 }
@@ -92,8 +94,15 @@ static void work(void)
         control_wake_at(next);
     uint64_t arenas, draining;
     arenas_count(&arenas, &draining);
-    if (draining > 0 && arenas_collect() > 0)
-        control_wake_at(now + COLLECT_EVERY);
+    static uint64_t every = COLLECT_EVERY;
+    static unsigned left_before;
+    unsigned left = draining > 0 ? arenas_collect() : 0;
+    every = left == 0 || left != left_before ? COLLECT_EVERY
+            : every < COLLECT_SELDOM         ? every * 2
+                                             : COLLECT_SELDOM;
+    left_before = left;
+    if (left > 0)
+        control_wake_at(now + every);
 }
 
 /* ---- Watching files ------------------------------------------------------------------------- */
@@ -236,14 +245,16 @@ void control_fork_child(void)
 {
     /* The thread is gone, and the descriptors are the parent's too. */
     int fd = atomic_exchange(&event_fd, -1);
-    if (fd >= 0) {
-        close(fd);
-        atomic_store(&event_fd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    }
+    if (fd >= 0)
+        close(
+            fd); /* a thread that starts here makes its own: the child may close all it knows of */
     if (watch_fd >= 0)
         close(watch_fd);
     watch_fd = -1;
     bool ran = atomic_exchange(&state, STATE_NONE) != STATE_NONE;
     atomic_store(&watch_again, ran);
-    atomic_store(&wanted, ran && atomic_load(&next_due) != UINT64_MAX);
+    if (ran) { /* it may have been about to do what was due: then nobody remembers but the arenas */
+        atomic_store(&next_due, 0);
+        atomic_store(&wanted, true);
+    }
 }

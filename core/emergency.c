@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "core/lock.h"
 #include "core/os.h"
 #include "core/pagemap.h"
 
@@ -12,8 +13,10 @@ static _Atomic uint64_t bytes_out;
 void *emergency_alloc(size_t size, size_t alignment)
 {
     size_t chunk = (size_t)1 << CHUNK_SHIFT;
-    if (size > (size_t)PTRDIFF_MAX / 2 || pagemap.count == 0)
+    if (size > (size_t)PTRDIFF_MAX / 2)
         return NULL;
+    while (atomic_load_explicit(&pagemap.count, memory_order_acquire) == 0)
+        cpu_relax(); /* another thread starts the library: this is the first thing that it makes */
     /* Whole chunks of address space: nobody else's mapping may share a pagemap entry with the object. */
     size = (size + chunk - 1) & ~(chunk - 1);
     size = size == 0 ? chunk : size;

@@ -27,13 +27,16 @@ static uint64_t load(const _Atomic uint64_t *n)
 
 bool limit_charge(struct module *m, size_t bytes)
 {
-    uint64_t held = atomic_fetch_add_explicit(&m->held, bytes, memory_order_relaxed) + bytes;
-    uint64_t hard = load(&m->hard);
-    if (hard != 0 && held > hard && !thread_self->beyond_limit) {
-        thread_self->limit_hit = true;
-        atomic_fetch_sub_explicit(&m->held, bytes, memory_order_relaxed);
-        return false;
-    }
+    uint64_t hard = load(&m->hard), held = load(&m->held);
+    bool bound = hard != 0 && !thread_self->beyond_limit;
+    do { /* what is refused is never added: another thread would be refused for it */
+        if (bound && (bytes > hard || held > hard - bytes)) {
+            thread_self->limit_hit = true;
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&m->held, &held, held + bytes,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    held += bytes;
     uint64_t soft = load(&m->soft);
     if (soft != 0 && held > soft && !atomic_load_explicit(&m->over_soft, memory_order_relaxed) &&
         !atomic_exchange_explicit(&m->over_soft, true, memory_order_relaxed))

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static _Atomic int level = LOG_LEVEL_WARN;
@@ -27,7 +28,7 @@ int log_set_level(const char *name)
 static void write_all(const char *s, size_t n)
 {
     while (n > 0) {
-        ssize_t done = write(STDERR_FILENO, s, n);
+        ssize_t done = syscall(SYS_write, STDERR_FILENO, s, n); /* no cancellation point */
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)

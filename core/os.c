@@ -91,16 +91,6 @@ bool os_lazy_free(void *p, size_t size)
     return ok;
 }
 
-bool os_is_mapped(const void *p)
-{
-    int saved = errno;
-    unsigned char resident;
-    void *page = (void *)((uintptr_t)p & ~(uintptr_t)(OS_PAGE_SIZE - 1));
-    bool ok = mincore(page, OS_PAGE_SIZE, &resident) == 0;
-    errno = saved;
-    return ok;
-}
-
 void os_advise_huge(void *p, size_t size, enum os_huge huge)
 {
     if (huge == OS_HUGE_DEFAULT)
@@ -117,11 +107,13 @@ bool os_huge_available(void)
     if (k == 0) {
         int saved = errno;
         char text[64] = "";
-        int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+        /* By number, as malloc is no cancellation point and these functions are. */
+        int fd = (int)syscall(SYS_openat, AT_FDCWD, "/sys/kernel/mm/transparent_hugepage/enabled",
+                              O_RDONLY | O_CLOEXEC);
         if (fd >= 0) {
-            ssize_t n = read(fd, text, sizeof text - 1);
+            ssize_t n = syscall(SYS_read, fd, text, sizeof text - 1);
             text[n > 0 ? n : 0] = '\0';
-            close(fd);
+            syscall(SYS_close, fd);
         }
         k = strstr(text, "[madvise]") != NULL || strstr(text, "[always]") != NULL ? 2 : 1;
         __atomic_store_n(&known, k, __ATOMIC_RELAXED);

@@ -25,9 +25,6 @@ bool os_purge(void *p, size_t size);
  * write makes them the program's again, at no cost. The content is old or zero. false: not supported here. */
 bool os_lazy_free(void *p, size_t size);
 
-/* Whether the page of an address is mapped. A system call: for what is about to be reported as an error. */
-bool os_is_mapped(const void *p);
-
 enum os_huge { OS_HUGE_NEVER, OS_HUGE_DEFAULT, OS_HUGE_ALWAYS };
 /* Advice on huge pages for a range; what the kernel refuses is ignored, it is only advice. */
 void os_advise_huge(void *p, size_t size, enum os_huge huge);

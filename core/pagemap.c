@@ -22,7 +22,7 @@ bool pagemap_init(void)
     }
     pagemap.slot = slot;
     pagemap.first = first;
-    pagemap.count = count;
+    atomic_store_explicit(&pagemap.count, count, memory_order_release); /* last: now it is there */
     return true;
 }
 

@@ -41,15 +41,16 @@ enum {
 struct pagemap {
     _Atomic uintptr_t *slot; /* slot[0] is the chunk at address first << CHUNK_SHIFT */
     uintptr_t first;
-    uintptr_t count; /* 0 before pagemap_init(): every lookup misses */
+    _Atomic uintptr_t count; /* 0 before pagemap_init(): every lookup misses */
 };
 
 extern struct pagemap pagemap;
 
 static inline uintptr_t pagemap_lookup(const void *p)
 {
+    uintptr_t count = atomic_load_explicit(&pagemap.count, memory_order_acquire);
     uintptr_t i = ((uintptr_t)p >> CHUNK_SHIFT) - pagemap.first;
-    if (__builtin_expect(i >= pagemap.count, 0))
+    if (__builtin_expect(i >= count, 0))
         return 0;
     return atomic_load_explicit(&pagemap.slot[i], memory_order_acquire);
 }

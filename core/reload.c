@@ -47,6 +47,10 @@ static int policy_signal;          /* the one that the policy asked for; 0: none
 
 static void on_signal(int signo, siginfo_t *info, void *context)
 {
+    static __thread volatile sig_atomic_t inside; /* a program's handler may chain back to ours */
+    if (inside)
+        return;
+    inside = 1;
     int saved = errno;
     if (atomic_load_explicit(&handled[signo], memory_order_relaxed))
         control_request_reload();
@@ -57,6 +61,7 @@ static void on_signal(int signo, siginfo_t *info, void *context)
     } else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
         old->sa_handler(signo);
     }
+    inside = 0;
     errno = saved;
 }
 
@@ -67,7 +72,8 @@ static bool ours(const struct sigaction *a)
 
 static enum sluice_result handle_signal(int signo)
 {
-    struct sigaction now, action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+    struct sigaction now,
+        action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
     sigemptyset(&action.sa_mask);
     if (signo <= 0 || signo >= NSIG || sigaction(signo, NULL, &now) != 0)
         return error_set(SLUICE_ERROR_INVALID, "signal %d cannot be handled", signo);
@@ -344,31 +350,36 @@ static void folder_of(const char *path, char *folder)
 
 /* Every folder on the way from a name to the file: where a link, or the file, may be replaced. A link in the middle of the
  * path counts too (Kubernetes swaps such a one), so the path is walked part by part. */
-static void watch_file(const char *path, int links, void (*fn)(const char *, void *), void *arg)
+static void watch_file(const char *path, void (*fn)(const char *, void *), void *arg)
 {
-    char folder[PATH_MAX], part[PATH_MAX], target[PATH_MAX], next[2 * PATH_MAX];
-    folder_of(path, folder);
-    fn(folder, arg);
-    if (links == LINKS_MAX)
-        return;
-    for (size_t i = 1; path[i - 1] != '\0' && i < PATH_MAX - 1; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        memcpy(part, path, i);
-        part[i] = '\0';
-        ssize_t n = readlink(part, target, sizeof target - 1);
+    /* The control thread's stack is small; the reload lock is held. */
+    static char now[PATH_MAX], folder[PATH_MAX], part[PATH_MAX], target[PATH_MAX],
+        next[3 * PATH_MAX];
+    snprintf(now, sizeof now, "%s", path);
+    for (int links = 0; links < LINKS_MAX; links++) {
+        folder_of(now, folder);
+        fn(folder, arg);
+        ssize_t n = 0;
+        size_t i = 1;
+        for (; n <= 0 && now[i - 1] != '\0'; i++) {
+            if (now[i] != '/' && now[i] != '\0')
+                continue;
+            memcpy(part, now, i);
+            part[i] = '\0';
+            n = readlink(part, target, sizeof target - 1);
+        }
         if (n <= 0)
-            continue;
+            return;
         target[n] = '\0';
         folder_of(part, folder);
         fn(folder, arg);
-        if (target[0] == '/')
-            snprintf(next, sizeof next, "%s%s", target, path + i);
-        else
-            snprintf(next, sizeof next, "%s/%s%s", folder, target, path + i);
-        if (strlen(next) < PATH_MAX)
-            watch_file(next, links + 1, fn, arg);
-        return;
+        const char *rest = now + i - 1;
+        int length = target[0] == '/'
+                         ? snprintf(next, sizeof next, "%s%s", target, rest)
+                         : snprintf(next, sizeof next, "%s/%s%s", folder, target, rest);
+        if (length >= PATH_MAX)
+            return;
+        memcpy(now, next, (size_t)length + 1);
     }
 }
 
@@ -378,7 +389,7 @@ bool reload_watch_folders(void (*fn)(const char *folder, void *arg), void *arg)
     const struct policy *policy = policy_in_force();
     bool any = policy->reload.watch && policy->file_count > 0;
     for (size_t i = 0; any && i < policy->file_count && i < FILES_MAX; i++)
-        watch_file(policy->files[i], 0, fn, arg);
+        watch_file(policy->files[i], fn, arg);
     lock_release(&reload_lock);
     return any;
 }

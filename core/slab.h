@@ -150,7 +150,10 @@ static inline uint32_t slab_remote_count(const struct slab *s)
 /* Objects that are out, as anyone may ask: exact when nobody is allocating. */
 static inline uint64_t slab_live(const struct slab *s)
 {
-    uint64_t frees = slab_load(&s->frees) + slab_remote_count(s), allocs = slab_load(&s->allocs);
+    /* In this order: what the owner collects meanwhile is then missed, not counted twice. */
+    uint64_t frees = atomic_load_explicit(&s->frees, memory_order_acquire);
+    frees += slab_remote_count(s);
+    uint64_t allocs = slab_load(&s->allocs);
     return allocs > frees ? allocs - frees : 0;
 }
 

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/arena.h"
 #include "core/error.h"
@@ -45,7 +47,7 @@ static void pause_briefly(unsigned round)
     }
     int saved = errno;
     struct timespec nap = {0, 10000L << (round < 9 ? round - 4 : 5)};
-    nanosleep(&nap, NULL);
+    syscall(SYS_nanosleep, &nap, NULL); /* malloc and free are no cancellation points */
     errno = saved;
 }
 
@@ -65,6 +67,20 @@ bool thread_enter(struct thread *t)
 bool thread_is_diverted(void)
 {
     return atomic_load_explicit(&diverted, memory_order_acquire);
+}
+
+/* Long enough for the fork of a process of some gigabytes, short enough for one who waits in vain. */
+#define FORK_PATIENCE 10000000u /* ns */
+
+bool thread_outlast_fork(void)
+{
+    uint64_t start = os_now();
+    for (unsigned round = 0; thread_is_diverted(); round++) {
+        if (os_now() - start > FORK_PATIENCE)
+            return false;
+        pause_briefly(round);
+    }
+    return true;
 }
 
 static void hold_begin(struct thread *t)

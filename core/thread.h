@@ -81,6 +81,10 @@ static inline void thread_leave(struct thread *t)
  * nothing was entered. */
 bool thread_enter(struct thread *t);
 
+/* Waits a while for the end of a fork. false: it goes on; perhaps it waits for a lock of the caller's (of a stdio
+ * stream), so the caller must go on without it. */
+bool thread_outlast_fork(void);
+
 struct lock;
 /* Takes one of the locks that fork takes too. false: a fork is under way, and it was not taken. */
 bool thread_lock_unless_diverted(struct lock *lock);
