@@ -157,13 +157,10 @@ static void print_plan(const struct plan *plan)
                 options->stages[SCENE_TWO]);
 }
 
-static void prepare_machine(const struct plan *plan)
+static void print_duration(const struct plan *plan)
 {
-    uint64_t room = measure_room(), warm = plan->options.size * 3 / 2;
-    fprintf(stderr, "Warming up: a virtual machine gets its memory from its host on first use ...");
-    measure_warm_up(warm < room * 3 / 4 ? warm : room * 3 / 4);
     double waits = wait_time(plan), work = work_time(plan);
-    fprintf(stderr, " done.\nThis takes about %.0f s: %.0f s of work, as far as can be told, and %.0f s "
+    fprintf(stderr, "This takes about %.0f s: %.0f s of work, as far as can be told, and %.0f s "
                     "of waits.\n\n",
             waits + work, work, waits);
 }
@@ -224,6 +221,7 @@ static int conclude(const struct report *report)
         report_print_json(report);
     } else {
         report_print_table(report);
+        report_print_modules(report);
         print_answers(report);
         report_print_bar(report);
         if (is_written)
@@ -276,7 +274,7 @@ static int balloon(int argc, char **argv)
     int status = 1;
     if (choose_policies(&plan) && make_folder(plan.options.output) && find_texts(&plan)) {
         print_plan(&plan);
-        prepare_machine(&plan);
+        print_duration(&plan);
         status = run_plan(&plan);
     }
     free(plan.own_text);

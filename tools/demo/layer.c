@@ -52,6 +52,15 @@ const char *layer_module_name(enum demo_module module)
     return module_names[module];
 }
 
+bool layer_holding(enum demo_module module, struct layer_holding *out)
+{
+    struct sluice_module_stats stats = {.struct_size = sizeof(stats)};
+    if (!layer_uses_sluice || sluice_stats_module(layer_ids[module], &stats) != SLUICE_OK)
+        return false;
+    *out = (struct layer_holding){stats.live_bytes, stats.cached_bytes, stats.resident_bytes};
+    return true;
+}
+
 void layer_out_of_memory(enum demo_module module, size_t size)
 {
     dprintf(STDERR_FILENO, "demo: no memory for %zu bytes of module %s\n", size,

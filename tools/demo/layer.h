@@ -51,6 +51,12 @@ uint64_t layer_live_bytes(void);
 
 const char *layer_module_name(enum demo_module module);
 
+/* What Sluice says that a module holds. false on plain malloc, which cannot tell. */
+struct layer_holding {
+    uint64_t live, cached, resident; /* bytes */
+};
+bool layer_holding(enum demo_module module, struct layer_holding *out);
+
 _Noreturn void layer_out_of_memory(enum demo_module module, size_t size);
 
 static inline void *demo_alloc(enum demo_module module, size_t size)

@@ -2,11 +2,12 @@
 #include "tools/demo/measure.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -113,22 +114,19 @@ uint64_t measure_room(void)
     return limit < available ? limit : available;
 }
 
-bool measure_warm_up(uint64_t bytes)
+pid_t measure_warm_up(uint64_t bytes)
 {
     pid_t pid = fork();
-    if (pid < 0)
-        return false;
-    if (pid == 0) {
-        char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED)
-            _exit(1);
-        madvise(memory, bytes, MADV_HUGEPAGE);
-        for (uint64_t i = 0; i < bytes; i += PAGE)
-            memory[i] = 1;
-        _exit(0);
-    }
-    int status;
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        _exit(1);
+    madvise(memory, bytes, MADV_HUGEPAGE);
+    for (uint64_t i = 0; i < bytes; i += PAGE)
+        memory[i] = 1;
+    _exit(0);
 }
 
 double measure_touch_time(void)

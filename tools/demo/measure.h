@@ -29,9 +29,10 @@ uint64_t measure_room(void);
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t measure_now(void);
 
-/* Writes to `bytes` of fresh memory once, in a process of its own, so that a virtual machine has it from its host before
- * the first run, which else would pay for all. Returns false when that process ended early. */
-bool measure_warm_up(uint64_t bytes);
+/* Starts a process that writes to `bytes` of fresh memory once and then gives them back. A virtual machine may get memory
+ * from its host on first use only, and lose what lies free for a while, and then a page costs many times as much: this puts
+ * all runs on the same footing. Returns its pid, for waitpid(), or -1. */
+pid_t measure_warm_up(uint64_t bytes);
 
 /* Seconds that it takes here to touch 1 GiB in pages of 4 KiB. */
 double measure_touch_time(void);

@@ -35,7 +35,7 @@ void options_help(void)
          "\n"
          "  --size SIZE      memory of a stage of scene one, such as 512MiB; default: a quarter of the\n"
          "                   memory there is, 4GiB at most\n"
-         "  --stages N       stages of scene one and batches of scene two (default 10 and 5)\n"
+         "  --stages N       stages of scene one and batches of scene two (default 10 and 4)\n"
          "  --threads N      threads (default 16 in scene one, 4 in scene two)\n"
          "  --seed N         start of the random numbers (default 1)\n"
          "  --scene WHICH    one, two or all (default all)\n"
@@ -105,9 +105,9 @@ static void set_defaults(struct options *options, uint64_t room)
 {
     *options = (struct options){
         .size = default_size(room),
-        .stages = {10, 5},
+        .stages = {10, 4},
         .threads = {16, 4},
-        .text_max = 192 * MIB,
+        .text_max = 128 * MIB,
         .seed = 1,
         .scenes = {true, true},
         .output = "sluice-demo",

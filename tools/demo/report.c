@@ -201,6 +201,35 @@ void report_print_table(const struct report *report)
            "waits. x plain: against plain glibc in this run.\n");
 }
 
+static const struct holding *find_holding(const struct holdings *holdings, const char *module)
+{
+    static const struct holding nothing;
+    for (unsigned i = 0; i < holdings->count; i++) {
+        if (strcmp(holdings->of[i].module, module) == 0)
+            return &holdings->of[i];
+    }
+    return &nothing;
+}
+
+void report_print_modules(const struct report *report)
+{
+    for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++) {
+        const struct run *run = report_find(report, scene, POLICY_RECOMMENDED);
+        if (run == NULL)
+            continue;
+        printf("\nWho held the memory under `%s`, scene %s, stage %u, as Sluice tells, MiB:\n",
+               POLICY_RECOMMENDED, scene_name(scene), run->height.stage);
+        printf("  %-12s %20s %28s\n", "module", "live at the height",
+               "after the release: live, cached");
+        for (unsigned i = 0; i < run->height.count; i++) {
+            const struct holding *height = &run->height.of[i];
+            const struct holding *after = find_holding(&run->after, height->module);
+            printf("  %-12s %20.1f %23.1f %7.1f\n", height->module, (double)height->live / MIB,
+                   (double)after->live / MIB, (double)after->cached / MIB);
+        }
+    }
+}
+
 static const char *met(bool is_met)
 {
     return is_met ? "met    " : "NOT MET";

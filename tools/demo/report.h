@@ -53,6 +53,8 @@ bool bar_is_met(struct bar bar);
 bool report_answers_agree(const struct report *report, enum scene scene);
 
 void report_print_table(const struct report *report);
+/* Which module held what under the recommended policy, as Sluice tells. */
+void report_print_modules(const struct report *report);
 void report_print_bar(const struct report *report);
 void report_print_json(const struct report *report);
 

@@ -69,8 +69,8 @@ static _Noreturn void become_worker(const struct run *run, const struct options 
         _exit(1);
     if (fd == WORKER_FD && fcntl(fd, F_SETFD, 0) != 0)
         _exit(1);
-    execl("/proc/self/exe", "sluice", "demo", "worker", scene_name(run->scene), length, size, stages,
-          threads, seed, input, (char *)NULL);
+    execl("/proc/self/exe", "sluice", "demo", "worker", scene_name(run->scene), run->policy->name,
+          length, size, stages, threads, seed, input, (char *)NULL);
     fprintf(stderr, "demo: cannot start a worker: %s\n", strerror(errno));
     _exit(1);
 }
@@ -182,13 +182,12 @@ static void measure_settled(struct run *run)
     struct stage *stage = &run->stages[run->stage - 1];
     if (!read_now(run, &stage->settled))
         return;
-    fprintf(stderr, " %" PRIu64, reading_resident(stage->settled) >> 20);
-    if (run->stage < run->stage_count) {
-        let_go(run, RUN_WORKING);
+    if (run->stage == run->stage_count) {
+        run->state = RUN_RESTING;
         return;
     }
-    fprintf(stderr, "\n");
-    run->state = RUN_RESTING;
+    fprintf(stderr, " %" PRIu64, reading_resident(stage->settled) >> 20);
+    let_go(run, RUN_WORKING);
 }
 
 static void measure_final(struct run *run)
@@ -201,8 +200,19 @@ static void measure_final(struct run *run)
 
 /* ---- what a worker says ---- */
 
+static void take_holding(struct run *run, unsigned stage, const struct holding *holding)
+{
+    bool is_after = run->stages[stage - 1].peak_live != 0;
+    struct holdings *holdings = is_after ? &run->after : &run->height;
+    if (holdings->stage != stage)
+        *holdings = (struct holdings){.stage = stage};
+    if (holdings->count < DEMO_MODULE_COUNT)
+        holdings->of[holdings->count++] = *holding;
+}
+
 static void take_line(struct run *run)
 {
+    struct holding holding;
     unsigned stage;
     uint64_t live, at, work, digest, answers;
     run->heard = measure_now();
@@ -217,6 +227,10 @@ static void take_line(struct run *run)
         run->released = at;
         run->work_ns += work;
         run->state = RUN_SETTLING;
+    } else if (sscanf(run->line, "module %u %23s %" SCNu64 " %" SCNu64 " %" SCNu64, &stage,
+                      holding.module, &holding.live, &holding.cached, &holding.resident) == 5 &&
+               stage == run->stage + 1 && stage <= run->stage_count) {
+        take_holding(run, stage, &holding);
     } else if (sscanf(run->line, "answers %" SCNx64 " %" SCNu64, &digest, &answers) == 2) {
         run->digest = digest;
         run->answers = answers;
@@ -301,9 +315,11 @@ static void turn(struct run *runs, size_t count, const struct options *options)
     }
 }
 
+/* Not when only its last two readings are left, which the next run does not disturb. */
 static bool is_at_work(const struct run *run)
 {
-    return run->fd >= 0 && (run->state == RUN_WORKING || run->state == RUN_SETTLING);
+    return run->fd >= 0 && (run->state == RUN_WORKING ||
+                            (run->state == RUN_SETTLING && run->stage < run->stage_count));
 }
 
 static bool is_any_on(const struct run *runs, size_t count)
@@ -313,6 +329,17 @@ static bool is_any_on(const struct run *runs, size_t count)
             return true;
     }
     return false;
+}
+
+/* Others go on resting meanwhile. */
+static void warm_up(struct run *runs, size_t count, const struct options *options, uint64_t bytes)
+{
+    pid_t pid = measure_warm_up(bytes);
+    while (pid > 0 && waitpid(pid, NULL, WNOHANG) == 0) {
+        if (is_interrupted)
+            kill(pid, SIGKILL);
+        turn(runs, count, options);
+    }
 }
 
 static void run_one(struct run *runs, size_t count, size_t i, const struct options *options,
@@ -326,6 +353,9 @@ static void run_one(struct run *runs, size_t count, size_t i, const struct optio
     if (is_interrupted)
         return;
 
+    warm_up(runs, count, options, run->scene == SCENE_ONE ? options->size * 9 / 8 : options->text_max);
+    if (is_interrupted)
+        return;
     fprintf(stderr, "[%2zu/%zu] scene %s, %-13s resident after each release, MiB:", i + 1, count,
             scene_name(run->scene), run->policy->name);
     run_start(run, options, input);
@@ -333,6 +363,8 @@ static void run_one(struct run *runs, size_t count, size_t i, const struct optio
         turn(runs, count, options);
     if (run->error[0] != '\0')
         fprintf(stderr, " FAILED: %s\n", run->error);
+    else
+        fprintf(stderr, " … resting\n");
 }
 
 bool run_all(struct run *runs, size_t count, const struct options *options, const char *input)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "tools/demo/layer.h"
 #include "tools/demo/measure.h"
 #include "tools/demo/options.h"
 #include "tools/demo/policies.h"
@@ -25,6 +26,17 @@ struct sample {
 struct stage {
     uint64_t peak_live, live;
     struct reading settled; /* settle_ms after the release */
+};
+
+/* What Sluice said of its modules at one moment of a stage. */
+struct holding {
+    char module[24];
+    uint64_t live, cached, resident; /* bytes */
+};
+
+struct holdings {
+    unsigned stage, count;
+    struct holding of[DEMO_MODULE_COUNT];
 };
 
 enum run_state { RUN_WAITING, RUN_WORKING, RUN_SETTLING, RUN_RESTING, RUN_ENDING, RUN_OVER };
@@ -44,6 +56,7 @@ struct run {
     unsigned stage_count, stage;
     struct reading final; /* final_ms after the last release */
     uint64_t peak;        /* largest rss */
+    struct holdings height, after; /* of the last stage: at its height, after its release */
     struct sample *samples;
     size_t sample_count, sample_capacity;
 

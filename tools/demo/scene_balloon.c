@@ -32,10 +32,10 @@
 #define RECORD_MAX 448
 
 /* What a step of a thread does, by a random number below 1,000: each line is an upper end. The rest takes a piece. */
-#define STEP_FRAME 250
-#define STEP_RECORDS 370
-#define STEP_SURVIVOR 445
-#define STEP_GIVE_BACK 570
+#define STEP_FRAME 260
+#define STEP_RECORDS 360
+#define STEP_SURVIVOR 440
+#define STEP_GIVE_BACK 520
 #define RECORDS_PER_STEP 64
 #define LARGE_SURVIVOR_IN 64
 

@@ -29,8 +29,25 @@ static void say(const char *line, size_t length)
         _exit(1);
 }
 
+/* Modules that hold nothing are left out. */
+static void say_modules(unsigned stage)
+{
+    for (enum demo_module module = 0; module < DEMO_MODULE_COUNT; module++) {
+        struct layer_holding holding;
+        if (!layer_holding(module, &holding) || holding.resident == 0)
+            continue;
+        char line[160];
+        int length = snprintf(line, sizeof(line),
+                              "module %u %s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", stage,
+                              layer_module_name(module), holding.live, holding.cached,
+                              holding.resident);
+        say(line, (size_t)length);
+    }
+}
+
 void worker_ramp(unsigned stage)
 {
+    say_modules(stage);
     char line[64];
     int length = snprintf(line, sizeof(line), "ramp %u %" PRIu64 "\n", stage, layer_live_bytes());
     say(line, (size_t)length);
@@ -39,6 +56,7 @@ void worker_ramp(unsigned stage)
 void worker_released(unsigned stage)
 {
     uint64_t at = now();
+    say_modules(stage);
     char line[128];
     int length = snprintf(line, sizeof(line), "released %u %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
                           stage, layer_live_bytes(), at, at - work_start);
@@ -79,27 +97,29 @@ static ssize_t read_all(char *to, size_t size)
     return (ssize_t)done;
 }
 
-/* argv: worker one|two POLICY-LENGTH SIZE STAGES THREADS SEED INPUT. Only `sluice demo balloon` writes it. */
+/* argv: worker one|two POLICY POLICY-LENGTH SIZE STAGES THREADS SEED INPUT. Only `sluice demo balloon` writes it. The name
+ * of the policy is for who looks at the processes. */
 int worker_main(int argc, char **argv)
 {
-    if (argc != 8) {
+    if (argc != 9) {
         fprintf(stderr, "sluice: `demo worker` is for `sluice demo balloon` only\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, argv[2]);
     signal(SIGINT, SIG_IGN); /* the parent ends its workers itself */
 
-    size_t length = strtoul(argv[2], NULL, 10);
+    size_t length = strtoul(argv[3], NULL, 10);
     if (length >= sizeof(policy_text) || read_all(policy_text, length) < 0) {
         fprintf(stderr, "demo: no policy came from the parent\n");
         return 1;
     }
     struct worker_task task = {
-        .size = strtoull(argv[3], NULL, 10),
-        .stages = (unsigned)strtoul(argv[4], NULL, 10),
-        .threads = (unsigned)strtoul(argv[5], NULL, 10),
-        .seed = strtoull(argv[6], NULL, 10),
-        .input = argv[7],
+        .size = strtoull(argv[4], NULL, 10),
+        .stages = (unsigned)strtoul(argv[5], NULL, 10),
+        .threads = (unsigned)strtoul(argv[6], NULL, 10),
+        .seed = strtoull(argv[7], NULL, 10),
+        .input = argv[8],
     };
     work_start = now();
     if (!layer_start(length == 0 ? NULL : policy_text))

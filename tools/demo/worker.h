@@ -4,6 +4,8 @@
  * in read() after each release until one byte comes back:
  *   ramp STAGE LIVE             the stage is at its largest; LIVE bytes are held
  *   released STAGE LIVE AT WORK all of the stage but LIVE bytes was released, at AT ns of CLOCK_MONOTONIC, after WORK ns
+ *   module STAGE NAME LIVE CACHED RESIDENT
+ *                               what Sluice says of a module, before `ramp` and before `released`
  *   answers DIGEST COUNT        of the whole run, in hexadecimal; before the last release
  */
 #ifndef SLUICE_TOOLS_DEMO_WORKER_H

@@ -1,0 +1,130 @@
+#!/bin/sh
+# `sluice demo balloon --quick`: every policy in the table, equal answers, sane files; wrong usage; interruption.
+# Usage: sluice_demo_test.sh SLUICE
+set -u
+sluice=$PWD/$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+passed=0
+failed=0
+
+# expect WHAT WANTED GOT
+expect() {
+    if [ "$2" = "$3" ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED: %s\nexpected: %s\ngot:      %s\n' "$1" "$2" "$3"
+    fi
+}
+
+# run ARGUMENTS…: sets status, and the files out and err.
+run() {
+    "$sluice" demo "$@" >out 2>err
+    status=$?
+}
+
+policies='plain-glibc mallopt-pins direct-mmap pool jemalloc recommended'
+
+# Both scenes.
+run balloon --quick --output both
+expect 'a quick run: exit status' 0 "$status"
+[ "$status" = 0 ] || cat err
+for policy in $policies; do
+    expect "a row of each scene for $policy" 2 "$(grep -c "^$policy  *[0-9]" out)"
+    for scene in one two; do
+        expect "one summary of scene $scene for $policy" 1 "$(grep -c "^$scene,$policy," both/summary.csv)"
+    done
+done
+expect 'equal answers are said' 2 "$(grep -c 'every policy gave the same' out)"
+for scene in one two; do
+    expect "one digest in scene $scene" 1 \
+        "$(grep "^$scene," both/summary.csv | sed 's/.*,//' | sort -u | wc -l)"
+    expect "the bar for scene $scene is judged" 1 "$(grep -c "^The bar for .* in scene $scene was" out)"
+done
+expect 'modules are shown' 1 "$(grep -c 'Who held the memory .* scene one' out)"
+
+# The files. Resident lies between live and peak, as far as 8 MiB of program and leftovers go.
+expect 'stages.csv: 3 stages and 2 batches for each policy, and a head' 31 "$(wc -l <both/stages.csv)"
+expect 'stages.csv: sane rows' '' "$(awk -F, 'NR > 1 && !($4 > $5 && $5 > 0 && $6 > $5 &&
+    $6 < 2 * $4 + 64 * 1048576 && $7 >= 0)' both/stages.csv)"
+expect 'curves.csv: sane rows' '' "$(awk -F, 'NR > 1 && !(NF == 5 && $3 >= 0 && $4 > 0)' both/curves.csv)"
+for policy in $policies; do
+    expect "curves.csv: a curve of scene one for $policy" yes \
+        "$([ "$(grep -c "^one,$policy," both/curves.csv)" -ge 10 ] && echo yes)"
+done
+if command -v gnuplot >/dev/null; then
+    expect 'a chart' yes "$([ -s both/memory.svg ] && echo yes)"
+    python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' both/memory.svg
+    expect 'the chart is well-formed' 0 $?
+    for policy in $policies; do
+        expect "the chart names $policy" yes "$(grep -q "$policy" both/memory.svg && echo yes)"
+    done
+fi
+
+# Without gnuplot.
+mkdir bin
+PATH=$work/bin run balloon --quick --scene two --only pool --output none
+expect 'without gnuplot: exit status' 0 "$status"
+expect 'without gnuplot: says so' yes "$(grep -q 'gnuplot is not installed.*apt-get install' err && echo yes)"
+expect 'without gnuplot: CSV' yes "$([ -s none/curves.csv ] && echo yes)"
+expect 'only one policy, beside plain glibc' 2 "$(grep -c '^two,' none/summary.csv)"
+
+# JSON.
+run balloon --quick --scene one --only recommended --json --output json
+expect 'JSON: exit status' 0 "$status"
+expect 'JSON: what is in it' '2 one True recommended 3' "$(python3 -c "
+import json
+d = json.load(open('out'))
+r = d['runs'][1]
+print(len(d['runs']), r['scene'], r['ok'], r['policy'], len(r['stages']))")"
+
+# A policy of one's own; one that is refused is told, and fails the whole.
+echo 'sluice: 1' >own.yaml
+run balloon --quick --scene two --only plain-glibc --policy own.yaml --output own
+expect 'a policy of one'\''s own: exit status' 0 "$status"
+expect 'a policy of one'\''s own: in the table' 1 "$(grep -c '^yours ' out)"
+echo 'sluice: 1
+defautl: pool' >bad.yaml
+run balloon --quick --scene two --only plain-glibc --policy bad.yaml --output bad
+expect 'a bad policy: exit status' 1 "$status"
+expect 'a bad policy: where' yes "$(grep -q '<string>:2:1' err && echo yes)"
+expect 'a bad policy: in the table' yes "$(grep -q '^yours *FAILED' out && echo yes)"
+
+# The embedded policies are good ones.
+run balloon --show-policies
+expect 'policies: exit status' 0 "$status"
+for policy in $policies; do
+    sed -n "/^# ==== $policy:/,/^# ==== /p" out | grep -v '^# ====' >one.yaml
+    [ "$policy" = plain-glibc ] || {
+        "$sluice" check one.yaml >checked 2>&1
+        expect "sluice check of $policy" 0 $?
+    }
+done
+
+# Wrong usage: one line, exit status 2.
+for wrong in '--size 3parsecs' '--stages 1' '--only nobody' '--bogus' 'stray'; do
+    # shellcheck disable=SC2086 # words
+    run balloon $wrong
+    expect "wrong usage: $wrong" '2 1' "$status $(wc -l <err)"
+done
+run
+expect 'no demo named' 2 "$status"
+run balloon --help
+expect '--help' '0 yes' "$status $(grep -q -- --show-policies out && echo yes)"
+
+# Ctrl-C ends the workers too.
+"$sluice" demo balloon --quick --scene one --output int >out 2>err &
+pid=$!
+sleep 1
+children=$(cat "/proc/$pid/task/$pid/children")
+kill -INT "$pid"
+wait "$pid"
+expect 'interrupted: exit status' 130 $?
+for child in $children; do
+    expect 'no worker is left' gone "$([ -e "/proc/$child/fd" ] && echo there || echo gone)"
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
