@@ -5,7 +5,7 @@
 
 #include "tools/demo/layer.h"
 
-#define PIECES (BLOCKPOOL_BLOCK / BLOCKPOOL_PIECE)
+#define PIECES         (BLOCKPOOL_BLOCK / BLOCKPOOL_PIECE)
 #define PRIVATE_PIECES (BLOCKPOOL_PRIVATE / BLOCKPOOL_PIECE)
 
 struct blockpool_block {

@@ -3,16 +3,17 @@
  *   block: 2 MiB from the allocator, cut into 32 pieces of 64 KiB
  *   piece: on its thread's private list (8 MiB of them), or on the pool's, or with the program
  *
- * A thread takes from its private list, then from the pool's, then the pool takes one more block. What exceeds a private
- * list goes to the pool, and a block is given back to the allocator when all its pieces are there.
+ * A thread takes from its private list, then from the pool's, then the pool takes one more block.
+ * What exceeds a private list goes to the pool, and a block is given back to the allocator when all
+ * its pieces are there.
  */
 #ifndef SLUICE_TOOLS_DEMO_BLOCKPOOL_H
 #define SLUICE_TOOLS_DEMO_BLOCKPOOL_H
 
 #include <stddef.h>
 
-#define BLOCKPOOL_BLOCK ((size_t)2 << 20)
-#define BLOCKPOOL_PIECE ((size_t)64 << 10)
+#define BLOCKPOOL_BLOCK   ((size_t)2 << 20)
+#define BLOCKPOOL_PIECE   ((size_t)64 << 10)
 #define BLOCKPOOL_PRIVATE ((size_t)8 << 20)
 
 struct blockpool_piece {

@@ -1,5 +1,6 @@
-/* btree.c - see btree.h. The algorithms are those of Cormen, Leiserson, Rivest and Stein, "Introduction to Algorithms",
- * chapter "B-Trees": each way down repairs the nodes that it passes, so that no way back up is needed. */
+/* btree.c - see btree.h. The algorithms are those of Cormen, Leiserson, Rivest and Stein,
+ * "Introduction to Algorithms", chapter "B-Trees": each way down repairs the nodes that it passes,
+ * so that no way back up is needed. */
 #include "tools/demo/btree.h"
 
 #include <string.h>
@@ -40,7 +41,8 @@ static int compare(const void *key, size_t length, const struct btree_item *item
 }
 
 /* Index of the first item not below the key; *is_equal: it is the key. */
-static uint32_t search(const struct btree_node *node, const void *key, size_t length, bool *is_equal)
+static uint32_t search(const struct btree_node *node, const void *key, size_t length,
+                       bool *is_equal)
 {
     uint32_t low = 0, high = node->count;
     *is_equal = false;
@@ -160,7 +162,8 @@ bool btree_insert(struct btree *tree, const void *key, size_t length, void *valu
     return true;
 }
 
-/* Joins child `at`, the item between, and child `at` + 1 into child `at`. Both hold BTREE_MIN items. */
+/* Joins child `at`, the item between, and child `at` + 1 into child `at`. Both hold BTREE_MIN
+ * items. */
 static struct btree_node *join_children(struct btree_node *parent, uint32_t at)
 {
     struct btree_node *left = parent->children[at], *right = parent->children[at + 1];
@@ -205,7 +208,8 @@ static void borrow_from_right(struct btree_node *parent, uint32_t at)
     to->count++;
 }
 
-/* Child `at`, after it was given an item more than BTREE_MIN, so that one can be taken out below. */
+/* Child `at`, after it was given an item more than BTREE_MIN, so that one can be taken out
+ * below. */
 static struct btree_node *descend(struct btree_node *parent, uint32_t at)
 {
     struct btree_node *child = parent->children[at];

@@ -1,10 +1,13 @@
-/* btree.h - a B-tree from byte strings to pointers, in the order of memcmp(), a prefix before what it begins.
+/* btree.h - a B-tree from byte strings to pointers, in the order of memcmp(), a prefix before what
+ * it begins.
  *
- * Keys are not copied: they belong to the caller and must stay while they are in the tree. Nodes are taken for one module
- * through layer.h; a leaf is smaller than an inner node. No locks: one thread at a time.
+ * Keys are not copied: they belong to the caller and must stay while they are in the tree. Nodes
+ * are taken for one module through layer.h; a leaf is smaller than an inner node. No locks: one
+ * thread at a time.
  *
- * Invariants: all leaves have the same depth; a node holds BTREE_MIN to BTREE_MAX items, the root 0 to BTREE_MAX; an inner
- * node with n items has n + 1 children; an item of an inner node lies between the keys of the children beside it.
+ * Invariants: all leaves have the same depth; a node holds BTREE_MIN to BTREE_MAX items, the root 0
+ * to BTREE_MAX; an inner node with n items has n + 1 children; an item of an inner node lies
+ * between the keys of the children beside it.
  */
 #ifndef SLUICE_TOOLS_DEMO_BTREE_H
 #define SLUICE_TOOLS_DEMO_BTREE_H
@@ -28,7 +31,7 @@ struct btree_node;
 
 struct btree {
     enum demo_module module;
-    size_t count; /* items */
+    size_t count;            /* items */
     struct btree_node *root; /* NULL: empty */
 };
 
@@ -44,11 +47,12 @@ bool btree_insert(struct btree *tree, const void *key, size_t length, void *valu
 /* The item of a key, or NULL. Valid until the tree changes. */
 const struct btree_item *btree_find(const struct btree *tree, const void *key, size_t length);
 
-/* Removes a key. true when it was there; the item is then in *out, so that the caller can free key and value. */
+/* Removes a key. true when it was there; the item is then in *out, so that the caller can free key
+ * and value. */
 bool btree_remove(struct btree *tree, const void *key, size_t length, struct btree_item *out);
 
-/* Calls visit for each item from the first whose key is not below `from`, in order, until visit returns false. length 0:
- * from the first item of all. The tree must not change meanwhile. */
+/* Calls visit for each item from the first whose key is not below `from`, in order, until visit
+ * returns false. length 0: from the first item of all. The tree must not change meanwhile. */
 void btree_scan(const struct btree *tree, const void *from, size_t length,
                 bool (*visit)(const struct btree_item *item, void *arg), void *arg);
 

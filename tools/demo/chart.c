@@ -9,7 +9,8 @@
 
 #define EXIT_NO_GNUPLOT 127
 
-/* Told apart also by who does not see colours well (Okabe and Ito, 2008); plain glibc and the recommended one thicker. */
+/* Told apart also by who does not see colours well (Okabe and Ito, 2008); plain glibc and the
+ * recommended one thicker. */
 static const char *const colours[] = {"#000000", "#56B4E9", "#CC79A7", "#E69F00",
                                       "#0072B2", "#D55E00", "#009E73"};
 
@@ -17,11 +18,12 @@ static void write_curve(FILE *script, const struct run *run, size_t index)
 {
     const char *policy = run->policy->name;
     bool is_thick = strcmp(policy, POLICY_PLAIN) == 0 || strcmp(policy, POLICY_RECOMMENDED) == 0;
-    fprintf(script,
-            "%s \\\n    'curves.csv' using (strcol(1) eq '%s' && strcol(2) eq '%s' ? $3/1000.0 : NaN)"
-            ":($4/1048576.0) with lines lw %s lc rgb '%s' title '%s'",
-            index == 0 ? "plot" : ",", scene_name(run->scene), policy, is_thick ? "2.5" : "1.2",
-            colours[index % (sizeof(colours) / sizeof(colours[0]))], policy);
+    fprintf(
+        script,
+        "%s \\\n    'curves.csv' using (strcol(1) eq '%s' && strcol(2) eq '%s' ? $3/1000.0 : NaN)"
+        ":($4/1048576.0) with lines lw %s lc rgb '%s' title '%s'",
+        index == 0 ? "plot" : ",", scene_name(run->scene), policy, is_thick ? "2.5" : "1.2",
+        colours[index % (sizeof(colours) / sizeof(colours[0]))], policy);
 }
 
 static void write_scene(FILE *script, const struct report *report, enum scene scene)
@@ -95,10 +97,11 @@ enum chart_result chart_write(const struct report *report)
     if (status == 0)
         return CHART_WRITTEN;
     if (status == EXIT_NO_GNUPLOT) {
-        fprintf(stderr,
-                "No chart, because gnuplot is not installed. On Debian: apt-get install gnuplot-nox\n"
-                "Then: cd %s && gnuplot memory.gp\n",
-                report->options->output);
+        fprintf(
+            stderr,
+            "No chart, because gnuplot is not installed. On Debian: apt-get install gnuplot-nox\n"
+            "Then: cd %s && gnuplot memory.gp\n",
+            report->options->output);
         return CHART_NO_GNUPLOT;
     }
     fprintf(stderr, "sluice: demo: gnuplot failed on %s/memory.gp; the CSV files are complete\n",

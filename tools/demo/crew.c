@@ -1,4 +1,5 @@
-/* crew.c - see crew.h. The crew's own few bytes are static and so outside every allocator that is measured. */
+/* crew.c - see crew.h. The crew's own few bytes are static and so outside every allocator that is
+ * measured. */
 #include "tools/demo/crew.h"
 
 #include <pthread.h>
@@ -9,7 +10,7 @@
 
 struct crew {
     unsigned threads;
-    pthread_barrier_t start, end; /* of a job; the caller of crew_do takes part in both */
+    pthread_barrier_t start, end;       /* of a job; the caller of crew_do takes part in both */
     void (*job)(void *arg, unsigned i); /* NULL: time to go */
     void *arg;
 };

@@ -19,7 +19,7 @@
 #include "tools/demo/worker.h"
 
 #define RUNS_MAX 32
-#define GIB (1024.0 * 1024.0 * 1024.0)
+#define GIB      (1024.0 * 1024.0 * 1024.0)
 
 struct plan {
     struct options options;
@@ -27,15 +27,16 @@ struct plan {
     size_t policy_count;
     struct demo_policy own; /* of --policy */
     char *own_text;
-    char input[4096]; /* list of files for scene two */
+    char input[4096];      /* list of files for scene two */
     uint64_t files, bytes; /* in that list */
 };
 
 static int demo_usage(FILE *to, int status)
 {
-    fputs("Usage: sluice demo balloon [OPTION…]   the field report, reproduced and cured, with a chart\n"
-          "       sluice demo balloon --help\n",
-          to);
+    fputs(
+        "Usage: sluice demo balloon [OPTION…]   the field report, reproduced and cured, with a chart\n"
+        "       sluice demo balloon --help\n",
+        to);
     return status;
 }
 
@@ -75,7 +76,8 @@ static bool choose_policies(struct plan *plan)
     const char *only = plan->options.only;
     for (size_t i = 0; i < policies_count; i++) {
         const struct demo_policy *policy = &policies_all[i];
-        if (only == NULL || strcmp(policy->name, only) == 0 || strcmp(policy->name, POLICY_PLAIN) == 0)
+        if (only == NULL || strcmp(policy->name, only) == 0 ||
+            strcmp(policy->name, POLICY_PLAIN) == 0)
             plan->policies[plan->policy_count++] = policy;
     }
     if (plan->options.policy_file == NULL)
@@ -105,9 +107,10 @@ static bool find_texts(struct plan *plan)
         return false;
     if (plan->files >= plan->options.stages[SCENE_TWO])
         return true;
-    fprintf(stderr,
-            "sluice: demo balloon: /usr/include and /usr/share/doc have no text files for scene two;\n"
-            "install a package with some (Debian: apt-get install libc6-dev) or take --scene one\n");
+    fprintf(
+        stderr,
+        "sluice: demo balloon: /usr/include and /usr/share/doc have no text files for scene two;\n"
+        "install a package with some (Debian: apt-get install libc6-dev) or take --scene one\n");
     return false;
 }
 
@@ -125,14 +128,13 @@ static double wait_time(const struct plan *plan)
     return ms / 1000;
 }
 
-/* A rough guess from how long this machine takes to touch memory: some policies touch all of it anew at each stage, and
- * the others have other work. */
+/* A rough guess from how long this machine takes to touch memory: some policies touch all of it
+ * anew at each stage, and the others have other work. */
 static double work_time(const struct plan *plan)
 {
     const struct options *options = &plan->options;
-    double touched = options->scenes[SCENE_ONE]
-                         ? (double)options->size / GIB * options->stages[SCENE_ONE]
-                         : 0;
+    double touched =
+        options->scenes[SCENE_ONE] ? (double)options->size / GIB * options->stages[SCENE_ONE] : 0;
     double read = (double)plan->bytes / GIB;
     double touch = measure_touch_time();
     return (double)plan->policy_count * (touched * 0.5 + read * 30) * touch;
@@ -141,8 +143,9 @@ static double work_time(const struct plan *plan)
 static void print_plan(const struct plan *plan)
 {
     const struct options *options = &plan->options;
-    fprintf(stderr, "A program that frees its memory, and whether the system gets it back: plain glibc "
-                    "and %zu policies,\neach in a process of its own, measured from outside.\n",
+    fprintf(stderr,
+            "A program that frees its memory, and whether the system gets it back: plain glibc "
+            "and %zu policies,\neach in a process of its own, measured from outside.\n",
             plan->policy_count - 1);
     for (size_t i = 0; i < plan->policy_count; i++)
         fprintf(stderr, "  %-14s %s\n", plan->policies[i]->name, plan->policies[i]->cure);
@@ -152,7 +155,8 @@ static void print_plan(const struct plan *plan)
                 (double)options->size / GIB);
     if (options->scenes[SCENE_TWO])
         fprintf(stderr,
-                "Scene two: an indexer of %" PRIu64 " real files, %.0f MiB; %u threads, %u batches.\n",
+                "Scene two: an indexer of %" PRIu64
+                " real files, %.0f MiB; %u threads, %u batches.\n",
                 plan->files, (double)plan->bytes / 1048576, options->threads[SCENE_TWO],
                 options->stages[SCENE_TWO]);
 }
@@ -160,8 +164,9 @@ static void print_plan(const struct plan *plan)
 static void print_duration(const struct plan *plan)
 {
     double waits = wait_time(plan), work = work_time(plan);
-    fprintf(stderr, "This takes about %.0f s: %.0f s of work, as far as can be told, and %.0f s "
-                    "of waits.\n\n",
+    fprintf(stderr,
+            "This takes about %.0f s: %.0f s of work, as far as can be told, and %.0f s "
+            "of waits.\n\n",
             waits + work, work, waits);
 }
 
@@ -178,7 +183,8 @@ static bool all_good(const struct report *report)
         if (report_answers_agree(report, scene))
             continue;
         is_good = false;
-        fprintf(stderr, "\nsluice: demo balloon: the answers of scene %s DIFFER between policies:\n",
+        fprintf(stderr,
+                "\nsluice: demo balloon: the answers of scene %s DIFFER between policies:\n",
                 scene_name(scene));
         for (size_t i = 0; i < report->count; i++) {
             const struct run *run = &report->runs[i];

@@ -22,7 +22,8 @@ static struct hashtable_entry **bucket_of(const struct hashtable *table, uint64_
     return &table->buckets[hash & (table->bucket_count - 1)];
 }
 
-static bool is_entry(const struct hashtable_entry *entry, uint64_t hash, const void *key, size_t length)
+static bool is_entry(const struct hashtable_entry *entry, uint64_t hash, const void *key,
+                     size_t length)
 {
     return entry->hash == hash && entry->length == length && memcmp(entry->key, key, length) == 0;
 }
@@ -76,7 +77,8 @@ static struct hashtable_entry *find(const struct hashtable *table, uint64_t hash
     return entry;
 }
 
-struct hashtable_entry *hashtable_find(const struct hashtable *table, const void *key, size_t length)
+struct hashtable_entry *hashtable_find(const struct hashtable *table, const void *key,
+                                       size_t length)
 {
     return find(table, hash_of(key, length), key, length);
 }
@@ -117,7 +119,8 @@ bool hashtable_remove(struct hashtable *table, const void *key, size_t length, v
     return true;
 }
 
-struct hashtable_entry *hashtable_next(const struct hashtable *table, struct hashtable_cursor *cursor)
+struct hashtable_entry *hashtable_next(const struct hashtable *table,
+                                       struct hashtable_cursor *cursor)
 {
     while (cursor->next == NULL && cursor->bucket < table->bucket_count)
         cursor->next = table->buckets[cursor->bucket++];

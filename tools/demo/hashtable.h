@@ -1,7 +1,8 @@
 /* hashtable.h - a chained hash table from byte strings to pointers.
  *
- * Each entry is one allocation that holds a copy of its key; the bucket array doubles when there are as many entries as
- * buckets. All memory is taken for one module through layer.h. No locks: one thread at a time.
+ * Each entry is one allocation that holds a copy of its key; the bucket array doubles when there
+ * are as many entries as buckets. All memory is taken for one module through layer.h. No locks: one
+ * thread at a time.
  */
 #ifndef SLUICE_TOOLS_DEMO_HASHTABLE_H
 #define SLUICE_TOOLS_DEMO_HASHTABLE_H
@@ -34,7 +35,8 @@ void hashtable_init(struct hashtable *table, enum demo_module module);
 void hashtable_clear(struct hashtable *table);
 
 /* The entry of a key, or NULL. */
-struct hashtable_entry *hashtable_find(const struct hashtable *table, const void *key, size_t length);
+struct hashtable_entry *hashtable_find(const struct hashtable *table, const void *key,
+                                       size_t length);
 
 /* The entry of a key; a new one, whose value is NULL, when there was none. */
 struct hashtable_entry *hashtable_add(struct hashtable *table, const void *key, size_t length);
@@ -42,12 +44,13 @@ struct hashtable_entry *hashtable_add(struct hashtable *table, const void *key, 
 /* Removes a key. true when it was there; its value is then in *value (which may be NULL). */
 bool hashtable_remove(struct hashtable *table, const void *key, size_t length, void **value);
 
-/* Goes through all entries, in no useful order. The cursor starts zeroed; NULL at the end. The table must not change
- * meanwhile. */
+/* Goes through all entries, in no useful order. The cursor starts zeroed; NULL at the end. The
+ * table must not change meanwhile. */
 struct hashtable_cursor {
     size_t bucket;
     struct hashtable_entry *next;
 };
-struct hashtable_entry *hashtable_next(const struct hashtable *table, struct hashtable_cursor *cursor);
+struct hashtable_entry *hashtable_next(const struct hashtable *table,
+                                       struct hashtable_cursor *cursor);
 
 #endif

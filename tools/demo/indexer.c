@@ -82,9 +82,9 @@ static void postings_add(struct hashtable_entry *entry, uint32_t file)
     }
     if (postings->count == postings->capacity) {
         uint32_t capacity = postings->capacity == 0 ? 2 : 2 * postings->capacity;
-        postings->files = demo_realloc(DEMO_INDEX, postings->files,
-                                       postings->capacity * sizeof(uint32_t),
-                                       capacity * sizeof(uint32_t));
+        postings->files =
+            demo_realloc(DEMO_INDEX, postings->files, postings->capacity * sizeof(uint32_t),
+                         capacity * sizeof(uint32_t));
         postings->capacity = capacity;
     }
     postings->files[postings->count++] = file;
@@ -113,7 +113,8 @@ uint32_t indexer_add(struct indexer *indexer, uint32_t file, const char *text, s
     return count;
 }
 
-/* Shell's sort: in place, where qsort() would call malloc() behind the layer's back. Files come nearly in order. */
+/* Shell's sort: in place, where qsort() would call malloc() behind the layer's back. Files come
+ * nearly in order. */
 static void sort_files(uint32_t *files, uint32_t count)
 {
     static const uint32_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1}; /* Ciura, 2001 */

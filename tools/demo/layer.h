@@ -1,9 +1,10 @@
 /* layer.h - the demo's one way to memory: the same program on plain glibc and on Sluice.
  *
- * Each call names a module (who asks) and a size. One global, set before the first allocation, says where it goes: to
- * malloc() and free(), and then no function of Sluice is ever called, or to sluice_malloc() and sluice_free(). Frees
- * carry the size, so that each thread can count what the program holds - bytes requested and not freed - in a counter
- * of its own. An object may be freed by another thread than its maker: single counters go below zero, their sum does not.
+ * Each call names a module (who asks) and a size. One global, set before the first allocation, says
+ * where it goes: to malloc() and free(), and then no function of Sluice is ever called, or to
+ * sluice_malloc() and sluice_free(). Frees carry the size, so that each thread can count what the
+ * program holds - bytes requested and not freed - in a counter of its own. An object may be freed
+ * by another thread than its maker: single counters go below zero, their sum does not.
  *
  * A call that gets no memory ends the process with a message: a demo has nothing to unwind.
  */
@@ -38,12 +39,13 @@ extern bool layer_uses_sluice;
 extern sluice_module layer_ids[DEMO_MODULE_COUNT];
 extern __thread struct layer_counter *layer_counter;
 
-/* Sends allocations to malloc() when policy is NULL, else to Sluice with that policy (YAML text). Call it once, before the
- * first allocation and the first thread. false: the policy was refused; the reason is on standard error. */
+/* Sends allocations to malloc() when policy is NULL, else to Sluice with that policy (YAML text).
+ * Call it once, before the first allocation and the first thread. false: the policy was refused;
+ * the reason is on standard error. */
 bool layer_start(const char *policy);
 
-/* Gives this thread its counter. Each thread has an index of its own below LAYER_MAX_THREADS; the first thread, which is
- * 0, needs no call. */
+/* Gives this thread its counter. Each thread has an index of its own below LAYER_MAX_THREADS; the
+ * first thread, which is 0, needs no call. */
 void layer_thread(unsigned index);
 
 /* Bytes requested and not freed. Exact when no other thread is allocating. */
@@ -92,7 +94,8 @@ static inline void demo_free(void *p, size_t size)
 /* p may be NULL, with old_size 0. new_size is not 0. */
 static inline void *demo_realloc(enum demo_module module, void *p, size_t old_size, size_t new_size)
 {
-    void *q = layer_uses_sluice ? sluice_realloc(layer_ids[module], p, new_size) : realloc(p, new_size);
+    void *q =
+        layer_uses_sluice ? sluice_realloc(layer_ids[module], p, new_size) : realloc(p, new_size);
     if (__builtin_expect(q == NULL, 0))
         layer_out_of_memory(module, new_size);
     layer_counter->live += (int64_t)new_size - (int64_t)old_size;

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Bytes. Pages given back with MADV_FREE count in rss until the kernel takes them: they are lazyfree too. */
+/* Bytes. Pages given back with MADV_FREE count in rss until the kernel takes them: they are
+ * lazyfree too. */
 struct reading {
     uint64_t rss, lazyfree;
 };
@@ -23,15 +24,17 @@ bool measure_process(pid_t pid, struct reading *out);
 /* The largest rss that the process ever had (VmHWM); 0 when it is gone. */
 uint64_t measure_peak(pid_t pid);
 
-/* The memory that there is for a process: MemAvailable, or what its cgroups allow if that is lower. */
+/* The memory that there is for a process: MemAvailable, or what its cgroups allow if that is
+ * lower. */
 uint64_t measure_room(void);
 
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t measure_now(void);
 
-/* Starts a process that writes to `bytes` of fresh memory once and then gives them back. A virtual machine may get memory
- * from its host on first use only, and lose what lies free for a while, and then a page costs many times as much: this puts
- * all runs on the same footing. Returns its pid, for waitpid(), or -1. */
+/* Starts a process that writes to `bytes` of fresh memory once and then gives them back. A virtual
+ * machine may get memory from its host on first use only, and lose what lies free for a while, and
+ * then a page costs many times as much: this puts all runs on the same footing. Returns its pid,
+ * for waitpid(), or -1. */
 pid_t measure_warm_up(uint64_t bytes);
 
 /* Seconds that it takes here to touch 1 GiB in pages of 4 KiB. */

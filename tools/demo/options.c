@@ -14,9 +14,9 @@
 #define MIB ((uint64_t)1 << 20)
 #define GIB ((uint64_t)1 << 30)
 
-#define SIZE_LEAST (32 * MIB)
+#define SIZE_LEAST       (32 * MIB)
 #define SIZE_DEFAULT_MAX (4 * GIB)
-#define STAGES_MAX 100
+#define STAGES_MAX       100
 
 const char *scene_name(enum scene scene)
 {
@@ -25,30 +25,31 @@ const char *scene_name(enum scene scene)
 
 void options_help(void)
 {
-    puts("Usage: sluice demo balloon [OPTION…]\n"
-         "\n"
-         "Reproduces the report from the field: a program whose memory stays large after it was freed;\n"
-         "and its cures, each one a policy. Scene one is that program, ten stages of gigabytes in 16\n"
-         "threads. Scene two indexes the text files of /usr/include and /usr/share/doc in batches. Both\n"
-         "run on plain glibc and under each policy, in a process of its own, and are measured from\n"
-         "outside. Prints a table; writes the memory curves as CSV and, with gnuplot, as a chart.\n"
-         "\n"
-         "  --size SIZE      memory of a stage of scene one, such as 512MiB; default: a quarter of the\n"
-         "                   memory there is, 4GiB at most\n"
-         "  --stages N       stages of scene one and batches of scene two (default 10 and 4)\n"
-         "  --threads N      threads (default 16 in scene one, 4 in scene two)\n"
-         "  --seed N         start of the random numbers (default 1)\n"
-         "  --scene WHICH    one, two or all (default all)\n"
-         "  --only NAME      only this policy, beside plain glibc\n"
-         "  --policy FILE    one more policy, measured beside the others\n"
-         "  --output DIR     where the chart and the CSV files go (default ./sluice-demo)\n"
-         "  --quick          small and short, for a first look and for tests\n"
-         "  --json           results as JSON on standard output, instead of the table\n"
-         "  --strict         exit 1 when the recommended policy misses the bar\n"
-         "  --show-policies  print the policies and exit\n"
-         "  --help           this text\n"
-         "\n"
-         "Exit status: 0; 1 when something failed to run or answers differ; 2 for wrong usage.");
+    puts(
+        "Usage: sluice demo balloon [OPTION…]\n"
+        "\n"
+        "Reproduces the report from the field: a program whose memory stays large after it was freed;\n"
+        "and its cures, each one a policy. Scene one is that program, ten stages of gigabytes in 16\n"
+        "threads. Scene two indexes the text files of /usr/include and /usr/share/doc in batches. Both\n"
+        "run on plain glibc and under each policy, in a process of its own, and are measured from\n"
+        "outside. Prints a table; writes the memory curves as CSV and, with gnuplot, as a chart.\n"
+        "\n"
+        "  --size SIZE      memory of a stage of scene one, such as 512MiB; default: a quarter of the\n"
+        "                   memory there is, 4GiB at most\n"
+        "  --stages N       stages of scene one and batches of scene two (default 10 and 4)\n"
+        "  --threads N      threads (default 16 in scene one, 4 in scene two)\n"
+        "  --seed N         start of the random numbers (default 1)\n"
+        "  --scene WHICH    one, two or all (default all)\n"
+        "  --only NAME      only this policy, beside plain glibc\n"
+        "  --policy FILE    one more policy, measured beside the others\n"
+        "  --output DIR     where the chart and the CSV files go (default ./sluice-demo)\n"
+        "  --quick          small and short, for a first look and for tests\n"
+        "  --json           results as JSON on standard output, instead of the table\n"
+        "  --strict         exit 1 when the recommended policy misses the bar\n"
+        "  --show-policies  print the policies and exit\n"
+        "  --help           this text\n"
+        "\n"
+        "Exit status: 0; 1 when something failed to run or answers differ; 2 for wrong usage.");
 }
 
 static enum options_verdict wrong(const char *format, ...)
@@ -78,7 +79,7 @@ static bool parse_size(const char *text, uint64_t *out)
     static const struct {
         const char *name;
         uint64_t factor;
-    } units[] = {{"", 1},      {"KiB", KIB}, {"MiB", MIB},    {"GiB", GIB},
+    } units[] = {{"", 1},      {"KiB", KIB},    {"MiB", MIB},      {"GiB", GIB},
                  {"KB", 1000}, {"MB", 1000000}, {"GB", 1000000000}};
     char *end;
     if (*text < '0' || *text > '9')

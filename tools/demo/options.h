@@ -23,8 +23,8 @@ struct options {
 
 enum options_verdict { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_SHOW_POLICIES, OPTIONS_WRONG };
 
-/* Reads the arguments behind `demo balloon`. With OPTIONS_WRONG one line is on standard error. `room` is the memory that
- * there is (measure.h). */
+/* Reads the arguments behind `demo balloon`. With OPTIONS_WRONG one line is on standard error.
+ * `room` is the memory that there is (measure.h). */
 enum options_verdict options_parse(struct options *options, int argc, char **argv, uint64_t room);
 
 void options_help(void);

@@ -1,4 +1,5 @@
-/* policies.h - the policies of the demo: the texts of the files in policies/, embedded when the demo is built. */
+/* policies.h - the policies of the demo: the texts of the files in policies/, embedded when the
+ * demo is built. */
 #ifndef SLUICE_TOOLS_DEMO_POLICIES_H
 #define SLUICE_TOOLS_DEMO_POLICIES_H
 
@@ -10,7 +11,7 @@ struct demo_policy {
     const char *yaml; /* NULL: plain malloc, without Sluice */
 };
 
-#define POLICY_PLAIN "plain-glibc"
+#define POLICY_PLAIN       "plain-glibc"
 #define POLICY_RECOMMENDED "recommended"
 
 /* In the order in which they are run; plain glibc first. */

@@ -1,4 +1,5 @@
-/* random.h - a small generator of repeatable random numbers: splitmix64 (Steele, Lea and Flood, 2014). Not for secrets. */
+/* random.h - a small generator of repeatable random numbers: splitmix64 (Steele, Lea and Flood,
+ * 2014). Not for secrets. */
 #ifndef SLUICE_TOOLS_DEMO_RANDOM_H
 #define SLUICE_TOOLS_DEMO_RANDOM_H
 

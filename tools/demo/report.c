@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MIB (1024.0 * 1024.0)
+#define MIB       (1024.0 * 1024.0)
 #define BAR_SLACK ((uint64_t)16 << 20)
 
 static uint64_t allowed(uint64_t live)
@@ -38,7 +38,7 @@ struct figures report_figures(const struct run *run)
             figures.lazyfree = stage->settled.lazyfree;
     }
     const struct stage *first = &run->stages[0], *last = &run->stages[run->stage_count - 1];
-    figures.settled_mean = sum / run->stage_count;
+    figures.settled_mean = run->stage_count == 0 ? 0 : sum / run->stage_count;
     figures.live = last->live;
     figures.drift = (int64_t)(reading_resident(last->settled) - last->live) -
                     (int64_t)(reading_resident(first->settled) - first->live);
@@ -110,8 +110,8 @@ static void print_head(const struct report *report, enum scene scene)
     else
         printf("\nScene two, the indexer: %u threads, %u batches of real files, seed %" PRIu64 "\n",
                threads, stages, options->seed);
-    printf("%-14s %14s %31s %22s %8s %15s %15s\n", "", "peak resident", "after each release:",
-           "after the last:", "drift", "CPU time", "wall time");
+    printf("%-14s %14s %31s %22s %8s %15s %15s\n", "", "peak resident",
+           "after each release:", "after the last:", "drift", "CPU time", "wall time");
     printf("%-14s %14s %23s", "", "", "resident, ");
     print_seconds(options->settle_ms);
     printf(" later %13s", "");
@@ -195,10 +195,11 @@ void report_print_table(const struct report *report)
         }
         print_notes(report, scene);
     }
-    printf("\nresident: Rss less LazyFree, in MiB, read from outside the process. live: requested and not\n"
-           "freed. worst: the stage furthest above its live bytes. drift: resident less live, last\n"
-           "release less first. CPU time: all threads, start to exit. wall time: at work, without the\n"
-           "waits. x plain: against plain glibc in this run.\n");
+    printf(
+        "\nresident: Rss less LazyFree, in MiB, read from outside the process. live: requested and not\n"
+        "freed. worst: the stage furthest above its live bytes. drift: resident less live, last\n"
+        "release less first. CPU time: all threads, start to exit. wall time: at work, without the\n"
+        "waits. x plain: against plain glibc in this run.\n");
 }
 
 static const struct holding *find_holding(const struct holdings *holdings, const char *module)
@@ -253,7 +254,7 @@ void report_print_bar(const struct report *report)
                (double)bar.resident_allowed / MIB, mine.settled_stage);
         printf("  %s  no drift over %u stages (%g MiB at most): %.1f MiB\n", met(bar.is_drift_met),
                report->options->stages[scene], (double)BAR_DRIFT / MIB, (double)mine.drift / MIB);
-        printf("  %s  CPU time at most that of plain glibc: %.2f s of %.2f s\n", met(bar.is_cpu_met),
-               mine.cpu_s, theirs.cpu_s);
+        printf("  %s  CPU time at most that of plain glibc: %.2f s of %.2f s\n",
+               met(bar.is_cpu_met), mine.cpu_s, theirs.cpu_s);
     }
 }

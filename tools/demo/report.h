@@ -22,12 +22,13 @@ struct report {
 };
 
 struct figures {
-    uint64_t peak, live;            /* largest rss; live after the last release */
-    uint64_t settled_mean, settled; /* resident after a release: mean, and the worst against its live bytes */
-    uint64_t settled_live;          /* live bytes where that was */
-    unsigned settled_stage;         /* from 1 */
-    uint64_t final;                 /* resident at the end of the last wait */
-    uint64_t lazyfree;              /* the most that was seen after a release */
+    uint64_t peak, live; /* largest rss; live after the last release */
+    uint64_t settled_mean,
+        settled; /* resident after a release: mean, and the worst against its live bytes */
+    uint64_t settled_live;  /* live bytes where that was */
+    unsigned settled_stage; /* from 1 */
+    uint64_t final;         /* resident at the end of the last wait */
+    uint64_t lazyfree;      /* the most that was seen after a release */
     int64_t drift;
     double cpu_s, wall_s;
 };

@@ -16,11 +16,11 @@
 
 #include "tools/demo/worker.h"
 
-#define MS 1000000u                     /* ns */
-#define SAMPLE_PERIOD (50u * MS)        /* of a run at work */
-#define SAMPLE_PERIOD_REST (500u * MS)  /* of a run asleep */
-#define SAMPLE_SHARE 10                 /* a reading takes at most this part of the time: reading costs too */
-#define SILENCE_MAX ((uint64_t)180000 * MS) /* a worker that says nothing that long hangs */
+#define MS                 1000000u    /* ns */
+#define SAMPLE_PERIOD      (50u * MS)  /* of a run at work */
+#define SAMPLE_PERIOD_REST (500u * MS) /* of a run asleep */
+#define SAMPLE_SHARE       10 /* a reading takes at most this part of the time: reading costs too */
+#define SILENCE_MAX        ((uint64_t)180000 * MS) /* a worker that says nothing that long hangs */
 
 static volatile sig_atomic_t is_interrupted;
 
@@ -53,10 +53,11 @@ static void fail(struct run *run, const char *format, const char *detail)
 static _Noreturn void become_worker(const struct run *run, const struct options *options,
                                     const char *input, int fd)
 {
-    static const char *const dropped[] = {"SLUICE_POLICY", "SLUICE_OVERRIDE", "LD_PRELOAD",
-                                          "GLIBC_TUNABLES", "MALLOC_ARENA_MAX",
-                                          "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_",
-                                          "MALLOC_TOP_PAD_", "MALLOC_MMAP_MAX_", "MALLOC_PERTURB_"};
+    static const char *const dropped[] = {
+        "SLUICE_POLICY",          "SLUICE_OVERRIDE",  "LD_PRELOAD",
+        "GLIBC_TUNABLES",         "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_",
+        "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_",  "MALLOC_MMAP_MAX_",
+        "MALLOC_PERTURB_"};
     for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
         unsetenv(dropped[i]);
     char length[24], size[24], stages[24], threads[24], seed[24];
@@ -346,14 +347,16 @@ static void run_one(struct run *runs, size_t count, size_t i, const struct optio
                     const char *input)
 {
     struct run *run = &runs[i];
-    /* Others may still rest on their memory. A stage with its leftovers can take more than its size. */
+    /* Others may still rest on their memory. A stage with its leftovers can take more than its
+     * size. */
     uint64_t need = run->scene == SCENE_ONE ? options->size * 3 / 2 : options->text_max * 4;
     while (!is_interrupted && is_any_on(runs, count) && measure_room() < need)
         turn(runs, count, options);
     if (is_interrupted)
         return;
 
-    warm_up(runs, count, options, run->scene == SCENE_ONE ? options->size * 9 / 8 : options->text_max);
+    warm_up(runs, count, options,
+            run->scene == SCENE_ONE ? options->size * 9 / 8 : options->text_max);
     if (is_interrupted)
         return;
     fprintf(stderr, "[%2zu/%zu] scene %s, %-13s resident after each release, MiB:", i + 1, count,

@@ -1,14 +1,17 @@
 /* scene_balloon.c - scene one: the program of the field report.
  *
- * Many threads work in stages. In the ramp each thread takes memory until its share of the stage's size is reached:
+ * Many threads work in stages. In the ramp each thread takes memory until its share of the stage's
+ * size is reached:
  *   pieces      64 KiB, from the global pool (blockpool.h), which takes 2 MiB from the allocator
  *   frames      100 KiB, straight from the allocator, as the pool does not serve them
  *   records     small objects in a hash table and in a B-tree
  *   survivors   2,000 B and now and then 40 KiB, scattered over the ramp, about one byte in 200
- * and gives a part of it back meanwhile. In the release each thread frees what its neighbour took, in random order: all
- * but the survivors, which stay until the end of the next stage. What is live after a release is thus the same each time.
+ * and gives a part of it back meanwhile. In the release each thread frees what its neighbour took,
+ * in random order: all but the survivors, which stay until the end of the next stage. What is live
+ * after a release is thus the same each time.
  *
- * Each piece, frame and survivor is written in full when it is taken, and must still hold that when it is freed.
+ * Each piece, frame and survivor is written in full when it is taken, and must still hold that when
+ * it is freed.
  */
 #include "tools/demo/worker.h"
 
@@ -25,18 +28,19 @@
 #include "tools/demo/layer.h"
 #include "tools/demo/random.h"
 
-#define FRAME_SIZE ((size_t)100 << 10)
+#define FRAME_SIZE     ((size_t)100 << 10)
 #define SURVIVOR_SMALL ((size_t)2000)
 #define SURVIVOR_LARGE ((size_t)40 << 10)
-#define RECORD_MIN 64
-#define RECORD_MAX 448
+#define RECORD_MIN     64
+#define RECORD_MAX     448
 
-/* What a step of a thread does, by a random number below 1,000: each line is an upper end. The rest takes a piece. */
-#define STEP_FRAME 260
-#define STEP_RECORDS 360
-#define STEP_SURVIVOR 440
-#define STEP_GIVE_BACK 520
-#define RECORDS_PER_STEP 64
+/* What a step of a thread does, by a random number below 1,000: each line is an upper end. The rest
+ * takes a piece. */
+#define STEP_FRAME        260
+#define STEP_RECORDS      360
+#define STEP_SURVIVOR     440
+#define STEP_GIVE_BACK    520
+#define RECORDS_PER_STEP  64
 #define LARGE_SURVIVOR_IN 64
 
 struct block {
@@ -79,9 +83,9 @@ static void list_push(struct block_list *list, struct block block)
 {
     if (list->count == list->capacity) {
         size_t capacity = list->capacity == 0 ? 64 : 2 * list->capacity;
-        list->blocks = demo_realloc(list->module, list->blocks,
-                                    list->capacity * sizeof(struct block),
-                                    capacity * sizeof(struct block));
+        list->blocks =
+            demo_realloc(list->module, list->blocks, list->capacity * sizeof(struct block),
+                         capacity * sizeof(struct block));
         list->capacity = capacity;
     }
     list->blocks[list->count++] = block;
@@ -162,8 +166,7 @@ static void take_survivor(struct part *part, unsigned stage)
 
 static void add_record(struct part *part)
 {
-    uint32_t size =
-        RECORD_MIN + (uint32_t)random_below(&part->random, RECORD_MAX - RECORD_MIN + 1);
+    uint32_t size = RECORD_MIN + (uint32_t)random_below(&part->random, RECORD_MAX - RECORD_MIN + 1);
     struct record *record = demo_alloc(DEMO_TABLES, size);
     uint64_t key = __builtin_bswap64(hash_finish(part->next_key++));
     memcpy(record->key, &key, sizeof(key));

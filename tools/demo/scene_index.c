@@ -1,11 +1,12 @@
 /* scene_index.c - scene two: an indexer at work on real files.
  *
- * The list of files is dealt into batches. For each batch the threads read the files (module reader), build an inverted
- * index of them (indexer.h), and answer queries from it (module cache holds results): files with two given words, and words
- * with a given beginning. Then the batch is dropped: all but a short summary of each file, which stays for good.
+ * The list of files is dealt into batches. For each batch the threads read the files (module
+ * reader), build an inverted index of them (indexer.h), and answer queries from it (module cache
+ * holds results): files with two given words, and words with a given beginning. Then the batch is
+ * dropped: all but a short summary of each file, which stays for good.
  *
- * The digest of all answers depends on the files and the seed alone: not on the order in which threads work, nor on the
- * memory that they get.
+ * The digest of all answers depends on the files and the seed alone: not on the order in which
+ * threads work, nor on the memory that they get.
  */
 #include "tools/demo/worker.h"
 
@@ -26,10 +27,10 @@
 #include "tools/demo/random.h"
 
 #define QUERIES_PER_FILE 12
-#define HOT_QUERIES 200      /* every second query is one of these */
+#define HOT_QUERIES      200 /* every second query is one of these */
 #define RESULT_FILES_MAX 400 /* an answer lists no more */
 #define PREFIX_WORDS_MAX 200 /* an answer on a prefix looks at no more */
-#define SUMMARY_TEXT 80
+#define SUMMARY_TEXT     80
 
 /* What stays of a file: its name and first bytes, and how many words it had. */
 struct summary {
@@ -101,7 +102,8 @@ static char *read_file(const char *name, enum demo_module module, size_t *length
     return text;
 }
 
-/* Splits the input into lines and deals them out: batch b holds the lines b, b + stages, b + 2 x stages ... */
+/* Splits the input into lines and deals them out: batch b holds the lines b, b + stages, b + 2 x
+ * stages ... */
 static bool read_list(struct scene *scene)
 {
     scene->list = read_file(scene->task->input, DEMO_LONGLIVED, &scene->list_size);
@@ -247,7 +249,8 @@ static uint32_t answer_query(const struct scene *scene, const char *first, size_
     return intersect(a, b, files);
 }
 
-/* Query q of the batch: what it asks follows from the seed, the batch and q. Returns the hash of question and answer. */
+/* Query q of the batch: what it asks follows from the seed, the batch and q. Returns the hash of
+ * question and answer. */
 static uint64_t one_query(struct scene *scene, struct cache *cache, uint32_t q)
 {
     struct random random = random_stream(scene->task->seed + scene->stage, q);
@@ -264,14 +267,14 @@ static uint64_t one_query(struct scene *scene, struct cache *cache, uint32_t q)
         first_length = INDEXER_WORD_MIN;
 
     char query[CACHE_QUERY_MAX];
-    size_t length = (size_t)snprintf(query, sizeof(query), "%.*s%s%.*s", (int)first_length, first,
-                                     is_prefix ? "*" : "&", is_prefix ? 0 : (int)second_length,
-                                     second);
+    size_t length =
+        (size_t)snprintf(query, sizeof(query), "%.*s%s%.*s", (int)first_length, first,
+                         is_prefix ? "*" : "&", is_prefix ? 0 : (int)second_length, second);
     const struct result *result = cache_find(cache, query, length);
     if (result == NULL) {
         uint32_t files[RESULT_FILES_MAX];
-        uint32_t count = answer_query(scene, first, first_length, second, second_length, is_prefix,
-                                      files);
+        uint32_t count =
+            answer_query(scene, first, first_length, second, second_length, is_prefix, files);
         result = cache_put(cache, query, length, files, count);
     }
     uint64_t hash = hash_bytes(HASH_START, query, length);

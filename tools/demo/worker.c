@@ -37,10 +37,9 @@ static void say_modules(unsigned stage)
         if (!layer_holding(module, &holding) || holding.resident == 0)
             continue;
         char line[160];
-        int length = snprintf(line, sizeof(line),
-                              "module %u %s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", stage,
-                              layer_module_name(module), holding.live, holding.cached,
-                              holding.resident);
+        int length = snprintf(
+            line, sizeof(line), "module %u %s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", stage,
+            layer_module_name(module), holding.live, holding.cached, holding.resident);
         say(line, (size_t)length);
     }
 }
@@ -79,8 +78,8 @@ void worker_answers(uint64_t digest, uint64_t count)
     say(line, (size_t)length);
 }
 
-/* The policy comes over WORKER_FD, so that it need not be a file, into static memory: no allocator is up yet. An empty one
- * means plain malloc. */
+/* The policy comes over WORKER_FD, so that it need not be a file, into static memory: no allocator
+ * is up yet. An empty one means plain malloc. */
 static char policy_text[64 << 10];
 
 static ssize_t read_all(char *to, size_t size)
@@ -97,8 +96,8 @@ static ssize_t read_all(char *to, size_t size)
     return (ssize_t)done;
 }
 
-/* argv: worker one|two POLICY POLICY-LENGTH SIZE STAGES THREADS SEED INPUT. Only `sluice demo balloon` writes it. The name
- * of the policy is for who looks at the processes. */
+/* argv: worker one|two POLICY POLICY-LENGTH SIZE STAGES THREADS SEED INPUT. Only `sluice demo
+ * balloon` writes it. The name of the policy is for who looks at the processes. */
 int worker_main(int argc, char **argv)
 {
     if (argc != 9) {

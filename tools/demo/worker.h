@@ -1,9 +1,11 @@
-/* worker.h - the side of the measured process: what it is asked to do, and how it speaks with the process that measures.
+/* worker.h - the side of the measured process: what it is asked to do, and how it speaks with the
+ * process that measures.
  *
- * `sluice demo worker …` runs one scene under one policy. It writes lines to WORKER_FD, one for each event, and sleeps
- * in read() after each release until one byte comes back:
+ * `sluice demo worker …` runs one scene under one policy. It writes lines to WORKER_FD, one for
+ * each event, and sleeps in read() after each release until one byte comes back:
  *   ramp STAGE LIVE             the stage is at its largest; LIVE bytes are held
- *   released STAGE LIVE AT WORK all of the stage but LIVE bytes was released, at AT ns of CLOCK_MONOTONIC, after WORK ns
+ *   released STAGE LIVE AT WORK all of the stage but LIVE bytes was released, at AT ns of
+ *                               CLOCK_MONOTONIC, after WORK ns
  *   module STAGE NAME LIVE CACHED RESIDENT
  *                               what Sluice says of a module, before `ramp` and before `released`
  *   answers DIGEST COUNT        of the whole run, in hexadecimal; before the last release
