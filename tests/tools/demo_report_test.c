@@ -19,7 +19,8 @@ static void make_run(struct run *run, const char *policy)
     run->user_s = 6;
     run->system_s = 4;
     for (unsigned s = 0; s < 3; s++)
-        run->stages[s] = (struct stage){.peak_live = 100 * MIB, .live = 10 * MIB, .settled = {20 * MIB, 0}};
+        run->stages[s] =
+            (struct stage){.peak_live = 100 * MIB, .live = 10 * MIB, .settled = {20 * MIB, 0}};
 }
 
 static void setup(void)
@@ -126,8 +127,9 @@ END_TEST
 START_TEST(options_values)
 {
     struct options got;
-    ck_assert_int_eq(parse(&got, "--size=1GiB --stages 3 --threads 8 --seed 9 --scene two --strict"),
-                     OPTIONS_RUN);
+    ck_assert_int_eq(
+        parse(&got, "--size=1GiB --stages 3 --threads 8 --seed 9 --scene two --strict"),
+        OPTIONS_RUN);
     ck_assert_uint_eq(got.size, 1024 * MIB);
     ck_assert_uint_eq(got.stages[SCENE_TWO], 3);
     ck_assert_uint_eq(got.threads[SCENE_ONE], 8);
@@ -145,10 +147,10 @@ START_TEST(options_values)
 END_TEST
 
 static const char *const wrong[] = {
-    "--size 2Gib",  "--size -1",   "--size 1MiB",   "--size 5GiB", "--size 99999999999999999999",
-    "--size",       "--stages 1",  "--stages x",    "--threads 0", "--threads 256",
-    "--seed -3",    "--scene 3",   "--only none",   "--bogus",     "word",
-    "--output=",    "--sizes 1GiB"};
+    "--size 2Gib", "--size -1",   "--size 1MiB", "--size 5GiB", "--size 99999999999999999999",
+    "--size",      "--stages 1",  "--stages x",  "--threads 0", "--threads 256",
+    "--seed -3",   "--scene 3",   "--only none", "--bogus",     "word",
+    "--output=",   "--sizes 1GiB"};
 
 START_TEST(options_wrong)
 {

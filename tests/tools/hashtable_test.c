@@ -1,4 +1,5 @@
-/* The demo's hash table against a table of what must be in it; and the cache that is built on it. */
+/* The demo's hash table against a table of what must be in it; and the cache that is built on
+ * it. */
 #include "tools/demo/hashtable.h"
 
 #include <check.h>

@@ -18,7 +18,8 @@ static void finish(void)
 START_TEST(words)
 {
     static const char text[] = "The x 9lives_of CATS; naïve abcdefghijklmnopqrstuvwxyz, end";
-    static const char *const wanted[] = {"the", "lives_of", "cats", "abcdefghijklmnopqrstuvwx", "end"};
+    static const char *const wanted[] = {"the", "lives_of", "cats", "abcdefghijklmnopqrstuvwx",
+                                         "end"};
     char word[INDEXER_WORD_MAX];
     size_t at = 0, length, n = 0;
     while ((length = indexer_next_word(text, strlen(text), &at, word)) > 0) {
@@ -40,8 +41,8 @@ START_TEST(finds_files)
     /* Files come in any order. */
     for (uint32_t file = 100; file-- > 0;) {
         char text[64];
-        int length = snprintf(text, sizeof(text), "every every %s only%c", file % 3 == 0 ? "third" : "",
-                              (char)('a' + (char)(file % 26)));
+        int length = snprintf(text, sizeof(text), "every every %s only%c",
+                              file % 3 == 0 ? "third" : "", (char)('a' + (char)(file % 26)));
         ck_assert_uint_eq(indexer_add(&indexer, file, text, (size_t)length), file % 3 == 0 ? 3 : 2);
     }
     finish();
