@@ -46,7 +46,8 @@ struct mmap_chunk {
     uint16_t pending;                           /* threads that give pages of it back right now */
     uint8_t bin;
     bool is_dirty_listed;
-    bool is_stale; /* pages that are not dirty may have any content, as long as nobody purged them */
+    bool
+        is_stale; /* pages that are not dirty may have any content, as long as nobody purged them */
     struct page_map map;
 };
 

@@ -94,8 +94,8 @@ struct slab_chunk *slab_chunk_of(const struct slab *s);
 
 /* ---- pool_chunk.c: pieces and chunks; all in the arena's lock --------------------------------- */
 
-/* A slab of `pieces` pieces, not yet anybody's, or NULL. */
-struct slab *pool_take_pieces(struct pool_arena *a, unsigned pieces);
+/* A slab of n pieces, not yet anybody's, or NULL. */
+struct slab *pool_take_pieces(struct pool_arena *a, unsigned n);
 
 /* The slab's pieces are free, with their pages. `now_ms`: 0: not purged by time but at once. */
 void pool_give_pieces(struct pool_arena *a, struct slab *s, uint32_t now_ms);

@@ -79,7 +79,7 @@ unsigned arenas_collect(void);
 uint64_t arenas_walk(uint64_t (*fn)(struct sluice_arena *arena, void *arg), void *arg);
 
 /* Numbers of arenas: all, and those that drain. */
-void arenas_count(uint64_t *all, uint64_t *draining);
+void arenas_count(uint64_t *total, uint64_t *draining);
 
 /* This thread's heap in an arena; made when need be. NULL without memory. In a section of t. */
 struct heap *heap_make(struct thread *t, struct sluice_arena *arena);
@@ -104,7 +104,7 @@ void arena_usage(struct sluice_arena *arena, struct arena_usage *out);
 size_t arena_purge(struct sluice_arena *arena, uint64_t now, unsigned flags);
 
 /* chunk_expire_lazy(), in the maintenance lock. */
-size_t chunks_expire(uint64_t now, bool all, uint64_t *next_due);
+size_t chunks_expire(uint64_t now, bool every, uint64_t *next_due);
 
 /* Gives everything back that a module keeps for reuse (NULL: all modules). Outside sections. */
 size_t arenas_trim(struct module *module);

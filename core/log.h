@@ -6,7 +6,7 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 
 /* Lines above the level that $SLUICE_LOG names (default: warn) are dropped. Written as "sluice: warning: TEXT\n"; a text of
  * several lines gets the prefix on each. Any thread, also inside allocation. */
-void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void log_line(enum log_level at, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Parses error|warn|info|debug; anything else keeps the level and returns 0. */
 int log_set_level(const char *name);

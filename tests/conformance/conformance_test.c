@@ -14,6 +14,7 @@ void use_backend(const char *more)
 {
     const char *backend = getenv("SLUICE_TEST_BACKEND");
     char policy[4096];
+    ck_assert_ptr_nonnull(backend); /* main() has asked for it */
     snprintf(policy, sizeof policy,
              "sluice: 1\n"
              "default: subject\n"

@@ -223,7 +223,8 @@ struct sluice_process_stats {
     uint64_t reserved_bytes; /* address space kept for chunks that nobody owns; not resident */
     uint64_t generation;
     uint64_t reload_attempts, reload_successes, reload_failures;
-    uint64_t lazy_bytes; /* of reserved_bytes' kind: left to the kernel (LazyFree), warm until it takes them */
+    uint64_t
+        lazy_bytes; /* of reserved_bytes' kind: left to the kernel (LazyFree), warm until it takes them */
 };
 SLUICE_API enum sluice_result sluice_stats_process(struct sluice_process_stats *out);
 
