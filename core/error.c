@@ -14,6 +14,7 @@
 #define TEXT_SIZE 4096
 
 static __thread char *text;
+static __thread const char *without_text; /* what is said when there is no memory for one */
 
 enum sluice_result error_set(enum sluice_result result, const char *format, ...)
 {
@@ -22,6 +23,7 @@ enum sluice_result error_set(enum sluice_result result, const char *format, ...)
         text = os_map(TEXT_SIZE, OS_PAGE_SIZE); /* no lock: also outside of sections */
         thread_wants_exit();                    /* so that error_thread_exit() gives it back */
     }
+    without_text = text == NULL ? sluice_result_name(result) : NULL;
     if (text != NULL) {
         va_list args;
         va_start(args, format);
@@ -46,7 +48,7 @@ enum sluice_result sluice_backend_error(enum sluice_result result, const char *m
 
 const char *sluice_error_message(void)
 {
-    return text == NULL ? "" : text;
+    return text != NULL ? text : without_text != NULL ? without_text : "";
 }
 
 const char *sluice_result_name(enum sluice_result result)
