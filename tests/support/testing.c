@@ -107,12 +107,15 @@ void test_fill(void *p, size_t size, uint64_t seed)
 bool test_is_filled(const void *p, size_t size, uint64_t seed)
 {
     const char *at = p;
-    for (size_t i = 0; i < size; i += 8) {
-        uint64_t word = word_at(seed, i);
-        if (memcmp(at + i, &word, size - i < 8 ? size - i : 8) != 0)
+    size_t i = 0;
+    for (; i + 8 <= size; i += 8) {
+        uint64_t word;
+        memcpy(&word, at + i, 8);
+        if (word != word_at(seed, i))
             return false;
     }
-    return true;
+    uint64_t word = word_at(seed, i);
+    return memcmp(at + i, &word, size - i) == 0;
 }
 
 bool test_is_zero(const void *p, size_t size)
