@@ -231,8 +231,7 @@ START_TEST(at_the_start)
 {
     for (uintptr_t n = 1; n <= 40; n++) {
         struct child child = run_child(start_without_memory, (void *)n, 60000);
-        bool told =
-            child_aborted(&child) && strstr(child.error, "sluice: fatal: no ") != NULL;
+        bool told = child_aborted(&child) && strstr(child.error, "sluice: fatal: no ") != NULL;
         ck_assert_msg(told || child_succeeded(&child), "N = %u: status %x\n%s", (unsigned)n,
                       (unsigned)child.status, child.error);
     }
