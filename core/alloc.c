@@ -62,12 +62,16 @@ static void count_free(struct heap *h, size_t usable)
 
 /* ---- One arena ------------------------------------------------------------------------------ */
 
+/* What a free that is put off writes into the object (core/emergency.c). */
+#define OBJECT_MIN sizeof(void *)
+
 static void *alloc_with_header(struct sluice_arena *a, struct heap *h, size_t size,
                                size_t alignment, unsigned flags, size_t *usable)
 {
     size_t padding = header_padding(alignment);
     if (size > HEADER_SIZE_MAX - 2 * padding)
         return NULL;
+    size = size < OBJECT_MIN ? OBJECT_MIN : size;
     char *base = a->ops->alloc(a->instance, &h->state, size + padding, alignment, flags, usable);
     if (base == NULL)
         return NULL;
@@ -542,6 +546,8 @@ static void *realloc_in_section(struct thread *t, const struct place_of *at, voi
     size_t padding = (size_t)((char *)p - (char *)base);
     if (padding > HEADER_SIZE || size > HEADER_SIZE_MAX - HEADER_SIZE)
         return NULL;
+    if (header && size < OBJECT_MIN)
+        size = OBJECT_MIN;
     bool charge = !keeps_limit(a);
     size_t more = size > at->usable ? size - at->usable : 0;
     if (more > 0 && UNLIKELY(limit_soft_exceeded(a->module))) {

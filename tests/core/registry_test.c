@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/header.h"
 #include "tests/support/testing.h"
 
 /* ---- A backend of the plainest sort: libc's malloc, counted ------------------------------------ */
@@ -33,8 +34,8 @@ static void *plain_alloc(void *arena, void **thread_state, size_t size, size_t a
                          unsigned flags, size_t *usable)
 {
     void *p = NULL;
-    if (posix_memalign(&p, alignment, size) != 0)
-        return NULL;
+    if (size < HEADER_SIZE + sizeof(void *) || posix_memalign(&p, alignment, size) != 0)
+        return NULL; /* room for a header, and for what a free that is put off writes */
     if ((flags & SLUICE_ALLOC_ZERO) != 0)
         memset(p, 0, size);
     *usable = malloc_usable_size(p);
