@@ -44,8 +44,8 @@ static const struct sluice_param params[] = {
                           .default_value = MMAP_HUGE_AUTO,
                           .choices = huge_choices,
                           .help =
-                              "2 MiB pages: auto for whole pieces of objects of 2 MiB and more, "
-                              "always rounds such objects up to them"},
+                              "2 MiB pages: auto for whole pieces of objects of 2 MiB and more; "
+                              "always also below smaller ones, and rounds larger ones up"},
 };
 
 uint32_t mmap_now_ms(void)

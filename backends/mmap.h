@@ -43,6 +43,7 @@ struct mmap_chunk {
     struct mmap_home home;
     struct mmap_chunk *next, *prev;             /* its bin */
     struct mmap_chunk *dirty_next, *dirty_prev; /* chunks with dirty pages */
+    uint32_t freed_ms;                          /* when pages of it last became dirty */
     uint16_t pending;                           /* threads that give pages of it back right now */
     uint8_t bin;
     bool is_dirty_listed;

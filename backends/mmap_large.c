@@ -116,8 +116,14 @@ static void advise(const struct mmap_arena *a, struct mmap_run *r, size_t from)
         atomic_fetch_add_explicit(&split_runs, 1, memory_order_relaxed);
         r->is_split = true;
     }
+    struct chunk *c = chunk_of(r->home.base);
+    if (r->pages == r->capacity) {
+        chunk_set_huge(c, true);
+        return;
+    }
     os_advise_huge(r->home.base + begin * SLUICE_CHUNK_SIZE, (end - begin) * SLUICE_CHUNK_SIZE,
                    OS_HUGE_ALWAYS);
+    c->mixed = true;
 }
 
 static void drop_pages(struct mmap_run *r, size_t from, size_t to);
@@ -139,6 +145,8 @@ static struct mmap_run *run_create(struct mmap_arena *a, size_t pages, size_t al
     r->pages = pages;
     r->capacity = (pages + CHUNK_PAGES - 1) / CHUNK_PAGES * CHUNK_PAGES;
     sluice_chunk_set_data(r->home.base, r);
+    if (pages < r->capacity || a->huge == MMAP_HUGE_NEVER)
+        chunk_set_huge(chunk_of(r->home.base), false);
     if (stale && r->capacity > pages)
         drop_pages(r, pages, r->capacity);
     return r;
@@ -146,7 +154,7 @@ static struct mmap_run *run_create(struct mmap_arena *a, size_t pages, size_t al
 
 static void run_destroy(struct mmap_arena *a, struct mmap_run *r)
 {
-    sluice_chunk_release(a->owner, r->home.base);
+    chunk_release(chunk_of(r->home.base), false);
     if (r->is_split)
         atomic_fetch_sub_explicit(&split_runs, 1, memory_order_relaxed);
     sluice_metadata_free(r, sizeof *r);

@@ -127,6 +127,7 @@ static struct mmap_chunk *chunk_create(struct mmap_arena *a)
         sluice_metadata_free(c, sizeof *c);
         return NULL;
     }
+    chunk_set_huge(chunk_of(c->home.base), a->huge == MMAP_HUGE_ALWAYS && os_huge_available());
     page_map_init(&c->map);
     sluice_chunk_set_data(c->home.base, c);
     return c;
@@ -136,7 +137,7 @@ static void chunk_destroy(struct mmap_arena *a, struct mmap_chunk *c)
 {
     if (c == NULL)
         return;
-    sluice_chunk_release(a->owner, c->home.base);
+    chunk_release(chunk_of(c->home.base), false);
     sluice_metadata_free(c, sizeof *c);
 }
 
@@ -192,7 +193,8 @@ static void retire(struct mmap_arena *a, struct mmap_chunk *c, unsigned first, u
     size_t bytes = count * PAGE_MAP_PAGE;
     a->live_bytes -= bytes;
     if (mmap_keep(a, bytes)) {
-        page_map_keep(&c->map, first, count, mmap_now_ms());
+        c->freed_ms = mmap_now_ms();
+        page_map_keep(&c->map, first, count, c->freed_ms);
         settle(a, c);
         return;
     }
@@ -211,13 +213,15 @@ size_t mmap_shared_purge(struct mmap_arena *a, uint32_t age_ms, uint32_t *next_m
         struct mmap_chunk *c = a->dirty_first;
         dirty_remove(a, c);
         dirty_append(a, c);
-        uint32_t age = now - c->map.oldest;
+        /* A chunk without objects goes whole, when its last pages are due. */
+        uint32_t since = c->map.object_count == 0 ? c->freed_ms : c->map.oldest;
+        uint32_t age = now - since;
         struct page_set held;
         unsigned pages = 0;
         if ((int32_t)age >= (int32_t)age_ms)
             pages = page_map_hold_due(&c->map, now, age_ms, &held);
         if (c->map.dirty_count > 0) {
-            uint32_t left = age_ms - (now - c->map.oldest);
+            uint32_t left = age_ms - (now - (pages > 0 ? c->map.oldest : since));
             if ((int32_t)left > 0 && left < *next_ms)
                 *next_ms = left;
         }

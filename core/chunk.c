@@ -41,7 +41,7 @@ struct lazy_run {
     char *base;
     size_t size;
     uint64_t since; /* CLOCK_MONOTONIC, ns */
-    bool huge;
+    bool huge, mixed;
     struct lazy_run *newer, *older; /* all, by time */
     struct lazy_run *next, *prev;   /* of this size */
 };
@@ -238,13 +238,14 @@ static void lazy_remove(struct lazy_run *r)
 /* Runs of more than 31 chunks share a list; so many of them are looked at. */
 #define LAZY_TRIES 16
 
-static char *take_lazy(size_t size, size_t alignment, bool *huge)
+static char *take_lazy(size_t size, size_t alignment, struct chunk *c)
 {
     struct lazy_run *r = lazy_lists[list_of(size)];
     for (int i = 0; r != NULL && i < LAZY_TRIES; r = r->next, i++)
         if (r->size == size && ((uintptr_t)r->base & (alignment - 1)) == 0) {
             char *base = r->base;
-            *huge = r->huge;
+            c->huge = r->huge;
+            c->mixed = r->mixed;
             lazy_remove(r);
             meta_free(r, sizeof *r);
             return base;
@@ -253,7 +254,7 @@ static char *take_lazy(size_t size, size_t alignment, bool *huge)
 }
 
 /* true: the run is lazy now. Outside of the lock. */
-static bool make_lazy(char *base, size_t size, bool huge)
+static bool make_lazy(char *base, size_t size, bool huge, bool mixed)
 {
     uint64_t time = atomic_load_explicit(&lazy_time, memory_order_relaxed);
     if (time == 0 || !os_lazy_free(base, size))
@@ -264,6 +265,7 @@ static bool make_lazy(char *base, size_t size, bool huge)
     r->base = base;
     r->size = size;
     r->huge = huge;
+    r->mixed = mixed;
     r->since = os_now();
     lock_acquire(&chunk_lock);
     lazy_insert(r);
@@ -292,9 +294,8 @@ struct chunk *chunk_acquire(struct sluice_arena *arena, size_t size, size_t alig
     struct chunk *c = meta_alloc(record_size);
     if (c == NULL)
         return NULL;
-    bool huge = false;
     lock_acquire(&chunk_lock);
-    char *base = any_content ? take_lazy(size, alignment, &huge) : NULL;
+    char *base = any_content ? take_lazy(size, alignment, c) : NULL;
     bool stale = base != NULL;
     if (base == NULL)
         base = take_free(size, alignment);
@@ -322,7 +323,6 @@ struct chunk *chunk_acquire(struct sluice_arena *arena, size_t size, size_t alig
     c->arena = arena;
     c->base = base;
     c->size = size;
-    c->huge = huge;
     c->stale = stale;
     c->record_size = record_size;
     pagemap_set(base, size, (uintptr_t)c | tag);
@@ -331,16 +331,17 @@ struct chunk *chunk_acquire(struct sluice_arena *arena, size_t size, size_t alig
 
 void chunk_set_huge(struct chunk *chunk, bool huge)
 {
-    if (chunk->huge != huge)
+    if (chunk->huge != huge || chunk->mixed)
         os_advise_huge(chunk->base, chunk->size, huge ? OS_HUGE_ALWAYS : OS_HUGE_NEVER);
     chunk->huge = huge;
+    chunk->mixed = false;
 }
 
 /* The range's pages are dropped, and it is free. Not in the lock; `owned`: it counts as such. */
-static void drop_range(char *base, size_t size, bool huge, bool clean, bool owned)
+static void drop_range(char *base, size_t size, bool advised, bool clean, bool owned)
 {
     bool unmap = size > RESERVE_MAX / 4;
-    if (huge && !unmap)
+    if (advised && !unmap)
         os_advise_huge(base, size, OS_HUGE_NEVER);
     if (!clean && !unmap && !os_purge(base, size))
         unmap = true;
@@ -364,11 +365,11 @@ void chunk_release(struct chunk *chunk, bool clean)
 {
     char *base = chunk->base;
     size_t size = chunk->size;
-    bool huge = chunk->huge;
+    bool huge = chunk->huge, mixed = chunk->mixed;
     pagemap_set(base, size, PAGEMAP_FREE);
     meta_free(chunk, chunk->record_size);
-    if (clean || !make_lazy(base, size, huge))
-        drop_range(base, size, huge, clean, true);
+    if (clean || !make_lazy(base, size, huge, mixed))
+        drop_range(base, size, huge || mixed, clean, true);
 }
 
 size_t chunk_expire_lazy(uint64_t now, bool all, uint64_t *next_due)
@@ -389,7 +390,7 @@ size_t chunk_expire_lazy(uint64_t now, bool all, uint64_t *next_due)
         if (r == NULL)
             return bytes;
         bytes += r->size;
-        drop_range(r->base, r->size, r->huge, false, false);
+        drop_range(r->base, r->size, r->huge || r->mixed, false, false);
         meta_free(r, sizeof *r);
     }
 }
@@ -416,8 +417,6 @@ void *sluice_chunk_acquire_any(struct sluice_arena *owner, size_t size, size_t a
     struct chunk *c =
         chunk_acquire(owner, size, alignment, sizeof(struct chunk), PAGEMAP_CHUNK, true);
     *stale = c != NULL && c->stale;
-    if (c != NULL)
-        chunk_set_huge(c, false);
     return c == NULL ? NULL : c->base;
 }
 
@@ -426,7 +425,7 @@ void sluice_chunk_release(struct sluice_arena *owner, void *run)
     struct chunk *c = chunk_of(run);
     if (c == NULL || c->base != run || c->arena != owner)
         log_fatal("sluice_chunk_release(%p): not the start of a run of that arena", run);
-    c->huge = true; /* the owner may have given advice of its own on parts of the run */
+    c->mixed = true; /* the owner may have given advice of its own on parts of the run */
     chunk_release(c, false);
 }
 

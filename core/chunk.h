@@ -24,6 +24,7 @@ struct chunk {
     void *data;         /* the owner's */
     size_t record_size; /* of this record: slab chunks have a longer one, with this one in front */
     bool huge;          /* advised to be huge pages; free address space never is */
+    bool mixed;         /* the owner gave advice of its own, on parts */
     bool stale;         /* the content is not known to be zero */
     struct chunk *next, *prev; /* for the owner's list */
 };
@@ -37,7 +38,7 @@ struct chunk *chunk_acquire(struct sluice_arena *arena, size_t size, size_t alig
 /* Gives run and record back. `clean`: all pages are gone already, and the run reads as zero. */
 void chunk_release(struct chunk *chunk, bool clean);
 
-/* Asks for huge pages on the whole run, or for none. Chunks come without. */
+/* Asks for huge pages on the whole run, or for none. Chunks come without, except that lazy ones come as they were. */
 void chunk_set_huge(struct chunk *chunk, bool huge);
 
 /* The chunk that holds an address, or NULL (also for slab chunks this is the record). */
@@ -64,7 +65,8 @@ void sluice_chunk_set_data(void *run, void *data);
 void *sluice_chunk_data(const void *p);
 void *sluice_chunk_base(const void *p);
 
-/* As sluice_chunk_acquire(), of any content: *stale tells whether it may be other than zero. */
+/* As sluice_chunk_acquire(), of any content: *stale tells whether it may be other than zero. What was advised on huge
+ * pages holds still, see chunk_set_huge(). */
 void *sluice_chunk_acquire_any(struct sluice_arena *owner, size_t size, size_t alignment,
                                bool *stale);
 

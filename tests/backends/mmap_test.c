@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,6 +248,36 @@ START_TEST(huge_pages_where_wanted)
 }
 END_TEST
 
+/* Whether the kernel's mapping around p is advised to be huge pages. */
+static bool is_advised_huge(const void *p)
+{
+    FILE *smaps = fopen("/proc/self/smaps", "re");
+    char line[512];
+    bool here = false, advised = false;
+    while (fgets(line, sizeof line, smaps) != NULL) {
+        uintptr_t low, high;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &low, &high) == 2)
+            here = (uintptr_t)p >= low && (uintptr_t)p < high;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            advised = strstr(line, " hg") != NULL;
+    }
+    fclose(smaps);
+    return advised;
+}
+
+START_TEST(small_ones_share_huge_pages_where_wanted)
+{
+    use(_i == 0 ? ", huge_pages: auto" : ", huge_pages: always");
+    if (!os_huge_available())
+        return;
+    char *p = touched(100 * KIB), *q = touched(100 * KIB);
+    ck_assert_int_eq(is_advised_huge(p), _i == 1);
+    ck_assert_uint_eq(sluice_usable_size(p), 100 * KIB);
+    sluice_free(p);
+    sluice_free(q);
+}
+END_TEST
+
 /* Where pages cannot be taken away, calloc must be zero all the same, and accounting must add up.
  */
 START_TEST(locked_in_memory)
@@ -375,6 +406,7 @@ int main(void)
     tcase_add_test(tc, resizes_in_place);
     tcase_add_test(tc, tail_is_no_huge_page);
     tcase_add_loop_test(tc, huge_pages_where_wanted, 0, 3);
+    tcase_add_loop_test(tc, small_ones_share_huge_pages_where_wanted, 0, 2);
     tcase_add_test(tc, locked_in_memory);
     tcase_add_test(tc, reset_drops_everything);
     tcase_add_test(tc, check_knows_objects);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/meta.h"
+#include "core/os.h"
 #include "core/pagemap.h"
 #include "tests/support/testing.h"
 
@@ -227,6 +228,25 @@ START_TEST(huge_pages_are_asked_for_and_given_up)
 }
 END_TEST
 
+START_TEST(advice_of_owners_does_not_outlive_them)
+{
+    start();
+    chunk_set_lazy(UINT64_C(3600) * 1000000000);
+    char *run = sluice_chunk_acquire(owner, 2 * CHUNK_SIZE, CHUNK_SIZE);
+    os_advise_huge(run, CHUNK_SIZE, OS_HUGE_ALWAYS); /* on a part */
+    sluice_chunk_release(owner, run);
+    struct chunk *c =
+        chunk_acquire(owner, 2 * CHUNK_SIZE, CHUNK_SIZE, sizeof *c, PAGEMAP_CHUNK, true);
+    ck_assert_ptr_eq(c->base, run);
+    chunk_set_huge(c, false); /* not what the record says, but what the kernel was told */
+    memset(c->base, 1, 2 * CHUNK_SIZE);
+    ck_assert_uint_eq(kernel_huge(), 0);
+    chunk_release(c, false);
+    uint64_t next;
+    chunk_expire_lazy(0, true, &next);
+}
+END_TEST
+
 START_TEST(lazy_runs_serve_again_and_expire)
 {
     start();
@@ -280,6 +300,7 @@ int main(void)
     tcase_add_test(cases[0], services_for_backends);
     tcase_add_test(cases[0], releasing_what_is_not_ones_own_is_reported);
     tcase_add_test(cases[0], huge_pages_are_asked_for_and_given_up);
+    tcase_add_test(cases[0], advice_of_owners_does_not_outlive_them);
     tcase_add_test(cases[0], lazy_runs_serve_again_and_expire);
     return run_suite("chunk", cases, LENGTH(cases));
 }
