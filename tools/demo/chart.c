@@ -9,33 +9,77 @@
 
 #define EXIT_NO_GNUPLOT 127
 
-/* Told apart also by who does not see colours well (Okabe and Ito, 2008); plain glibc and the
- * recommended one thicker. */
-static const char *const colours[] = {"#000000", "#56B4E9", "#CC79A7", "#E69F00",
-                                      "#0072B2", "#D55E00", "#009E73"};
+#define PLAIN_STYLE  "filledcurves x1 fs solid 1.0 noborder lc rgb '#D0D0D0'"
+#define POLICY_STYLE "lines lw 1.6 lc rgb '#D55E00'"
 
-static void write_curve(FILE *script, const struct run *run, size_t index)
+static uint64_t largest(const struct report *report, enum scene scene)
 {
-    const char *policy = run->policy->name;
-    bool is_thick = strcmp(policy, POLICY_PLAIN) == 0 || strcmp(policy, POLICY_RECOMMENDED) == 0;
-    fprintf(
-        script,
-        "%s \\\n    'curves.csv' using (strcol(1) eq '%s' && strcol(2) eq '%s' ? $3/1000.0 : NaN)"
-        ":($4/1048576.0) with lines lw %s lc rgb '%s' title '%s'",
-        index == 0 ? "plot" : ",", scene_name(run->scene), policy, is_thick ? "2.5" : "1.2",
-        colours[index % (sizeof(colours) / sizeof(colours[0]))], policy);
+    uint64_t most = 0;
+    for (size_t i = 0; i < report->count; i++) {
+        const struct run *run = &report->runs[i];
+        for (size_t s = 0; s < run->sample_count && run->scene == scene; s++) {
+            uint64_t resident = reading_resident(run->samples[s].reading);
+            most = resident > most ? resident : most;
+        }
+    }
+    return most;
 }
 
-static void write_scene(FILE *script, const struct report *report, enum scene scene)
+static void write_curve(FILE *script, const struct run *run, const char *style)
 {
-    fprintf(script, "set title 'Scene %s: %s'\n", scene_name(scene),
-            scene == SCENE_ONE ? "the field report" : "the indexer");
-    size_t curves = 0;
-    for (size_t i = 0; i < report->count; i++) {
-        if (report->runs[i].scene == scene && report->runs[i].sample_count > 0)
-            write_curve(script, &report->runs[i], curves++);
+    fprintf(script,
+            " \\\n    'curves.csv' using (strcol(1) eq '%s' && strcol(2) eq '%s' ? $3/1000.0 : NaN)"
+            ":($4/1048576.0) with %s notitle",
+            scene_name(run->scene), run->policy->name, style);
+}
+
+/* One panel: a run, in front of plain glibc's. */
+static void write_panel(FILE *script, const struct report *report, const struct run *run)
+{
+    const struct run *plain = report_find(report, run->scene, POLICY_PLAIN);
+    fprintf(script, "set title '%s, scene %s'\nset yrange [0:%.0f]\nplot", run->policy->name,
+            scene_name(run->scene), (double)largest(report, run->scene) / 1048576 * 1.05 + 1);
+    if (plain != NULL && plain != run) {
+        write_curve(script, plain, PLAIN_STYLE);
+        fputs(",", script);
     }
+    write_curve(script, run, POLICY_STYLE);
     fputs("\n", script);
+}
+
+static bool has_panel(const struct report *report, const struct run *run)
+{
+    return run->sample_count > 0 &&
+           (strcmp(run->policy->name, POLICY_PLAIN) != 0 || report->options->only == NULL ||
+            strcmp(report->options->only, POLICY_PLAIN) == 0);
+}
+
+/* A row for each policy, a column for each scene: runs are in the order of columns. */
+static void write_panels(FILE *script, const struct report *report)
+{
+    int columns = report->options->scenes[SCENE_ONE] + report->options->scenes[SCENE_TWO];
+    int panels = 0;
+    for (size_t i = 0; i < report->count; i++)
+        panels += has_panel(report, &report->runs[i]);
+    int rows = (panels + columns - 1) / columns;
+    fprintf(
+        script,
+        "# Run in this folder: gnuplot memory.gp\n"
+        "set terminal svg size %d,%d dynamic font 'sans-serif,12' background '#ffffff'\n"
+        "set output 'memory.svg'\n"
+        "set datafile separator ','\n"
+        "set grid front\n"
+        "set xrange [0:*]\n"
+        "set xlabel 'seconds since the start of the process'\n"
+        "set ylabel 'resident, MiB'\n"
+        "set multiplot layout %d,%d columnsfirst title \\\n"
+        "    'Resident memory (Rss less LazyFree): each policy as a line, plain glibc in grey'\n",
+        600 * columns, 60 + 230 * rows, rows, columns);
+    for (size_t i = 0; i < report->count; i++) {
+        if (has_panel(report, &report->runs[i]))
+            write_panel(script, report, &report->runs[i]);
+    }
+    fputs("unset multiplot\n", script);
 }
 
 static bool write_script(const struct report *report)
@@ -47,25 +91,7 @@ static bool write_script(const struct report *report)
         fprintf(stderr, "sluice: demo: cannot write %s: %s\n", path, strerror(errno));
         return false;
     }
-    const bool *scenes = report->options->scenes;
-    int shown = scenes[SCENE_ONE] + scenes[SCENE_TWO];
-    fprintf(script,
-            "# Run in this folder: gnuplot memory.gp\n"
-            "set terminal svg size 1100,%d dynamic font 'sans-serif,13' background '#ffffff'\n"
-            "set output 'memory.svg'\n"
-            "set datafile separator ','\n"
-            "set key outside right top\n"
-            "set grid\n"
-            "set xlabel 'seconds since the start of the process'\n"
-            "set ylabel 'resident, MiB (Rss less LazyFree)'\n"
-            "set yrange [0:*]\n"
-            "set multiplot layout %d,1\n",
-            460 * shown, shown);
-    for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++) {
-        if (scenes[scene])
-            write_scene(script, report, scene);
-    }
-    fputs("unset multiplot\n", script);
+    write_panels(script, report);
     if (fclose(script) != 0) {
         fprintf(stderr, "sluice: demo: cannot write %s: %s\n", path, strerror(errno));
         return false;

@@ -145,8 +145,8 @@ static void print_plan(const struct plan *plan)
     const struct options *options = &plan->options;
     fprintf(stderr,
             "A program that frees its memory, and whether the system gets it back: plain glibc "
-            "and %zu policies,\neach in a process of its own, measured from outside.\n",
-            plan->policy_count - 1);
+            "and %zu %s,\neach in a process of its own, measured from outside.\n",
+            plan->policy_count - 1, plan->policy_count == 2 ? "policy" : "policies");
     for (size_t i = 0; i < plan->policy_count; i++)
         fprintf(stderr, "  %-14s %s\n", plan->policies[i]->name, plan->policies[i]->cure);
     if (options->scenes[SCENE_ONE])

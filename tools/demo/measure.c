@@ -2,6 +2,7 @@
 #include "tools/demo/measure.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,9 @@
 #include <unistd.h>
 
 #define PAGE 4096
+
+/* A host gives memory to each processor on its own. */
+#define WARM_UP_THREADS 4
 
 uint64_t measure_now(void)
 {
@@ -114,6 +118,19 @@ uint64_t measure_room(void)
     return limit < available ? limit : available;
 }
 
+struct part {
+    char *memory;
+    uint64_t bytes;
+};
+
+static void *touch_part(void *arg)
+{
+    const struct part *part = arg;
+    for (uint64_t i = 0; i < part->bytes; i += PAGE)
+        part->memory[i] = 1;
+    return NULL;
+}
+
 pid_t measure_warm_up(uint64_t bytes)
 {
     pid_t pid = fork();
@@ -124,8 +141,16 @@ pid_t measure_warm_up(uint64_t bytes)
     if (memory == MAP_FAILED)
         _exit(1);
     madvise(memory, bytes, MADV_HUGEPAGE);
-    for (uint64_t i = 0; i < bytes; i += PAGE)
-        memory[i] = 1;
+    struct part parts[WARM_UP_THREADS];
+    pthread_t threads[WARM_UP_THREADS];
+    for (size_t i = 0; i < WARM_UP_THREADS; i++) {
+        parts[i].bytes = bytes / WARM_UP_THREADS;
+        parts[i].memory = memory + i * parts[i].bytes;
+        if (pthread_create(&threads[i], NULL, touch_part, &parts[i]) != 0)
+            _exit(1);
+    }
+    for (size_t i = 0; i < WARM_UP_THREADS; i++)
+        pthread_join(threads[i], NULL);
     _exit(0);
 }
 

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/demo/worker.h"
@@ -156,11 +157,19 @@ static bool read_now(struct run *run, struct reading *reading)
     return true;
 }
 
+static uint64_t own_cpu_time(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 static void sample(struct run *run, uint64_t now)
 {
     struct reading reading;
+    uint64_t start = own_cpu_time();
     read_now(run, &reading);
-    uint64_t cost = measure_now() - now;
+    uint64_t cost = own_cpu_time() - start;
     uint64_t period = run->state == RUN_RESTING ? SAMPLE_PERIOD_REST : SAMPLE_PERIOD;
     run->next_sample = now + (cost * SAMPLE_SHARE > period ? cost * SAMPLE_SHARE : period);
 }
