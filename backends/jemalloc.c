@@ -214,9 +214,12 @@ static enum sluice_result configure(void *arena, const struct sluice_arena_confi
     return SLUICE_OK;
 }
 
+static void ask_for_purge(struct jemalloc_arena *a);
+
 static enum sluice_result reset(void *arena)
 {
     struct jemalloc_arena *a = arena;
+    lock_acquire(&a->lock);
     /* A tcache must not keep what the reset takes away. */
     for (struct jemalloc_thread *t = a->threads; t != NULL; t = t->next) {
         thread_flush(a, t);
@@ -226,6 +229,8 @@ static enum sluice_result reset(void *arena)
     for (unsigned i = 0; i < JEMALLOC_SLOTS_MAX; i++)
         if (a->slots[i] != 0)
             jemalloc_slot_reset(a->slots[i]);
+    lock_release(&a->lock);
+    ask_for_purge(a);
     return SLUICE_OK;
 }
 

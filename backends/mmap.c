@@ -106,19 +106,22 @@ static enum sluice_result configure(void *arena, const struct sluice_arena_confi
 static enum sluice_result reset(void *arena)
 {
     struct mmap_arena *a = arena;
-    size_t charged = a->live_bytes + a->kept_bytes;
+    lock_acquire(&a->lock);
     mmap_large_drop_all(a);
     mmap_shared_drop_all(a);
     a->live_bytes = 0;
     a->kept_bytes = 0;
     a->freed = a->allocated;
-    sluice_arena_uncharge(a->owner, charged);
+    lock_release(&a->lock);
     return SLUICE_OK;
 }
 
 static void destroy(void *arena)
 {
+    struct mmap_arena *a = arena;
+    size_t charged = a->live_bytes + a->kept_bytes;
     reset(arena);
+    sluice_arena_uncharge(a->owner, charged);
     sluice_metadata_free(arena, sizeof(struct mmap_arena));
 }
 

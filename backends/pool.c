@@ -295,6 +295,7 @@ static struct pool_heap *heap_create(struct pool_arena *a)
     if (h == NULL)
         return NULL;
     h->arena = a;
+    h->epoch = a->epoch;
     h->fast.token = (uintptr_t)thread_self;
     for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
         h->fast.current[k] = &slab_none;
@@ -304,17 +305,34 @@ static struct pool_heap *heap_create(struct pool_arena *a)
     return h;
 }
 
+/* What the heap held went with a reset: it begins anew. */
+static void heap_renew(struct pool_heap *h)
+{
+    struct pool_arena *a = h->arena;
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
+        h->fast.current[k] = &slab_none;
+    memset(h->partial, 0, sizeof h->partial);
+    memset(h->full, 0, sizeof h->full);
+    memset(h->reserve, 0, sizeof h->reserve);
+    h->reserve_bytes = 0;
+    h->fast.bins = NULL;
+    h->epoch = a->epoch;
+}
+
 static void *pool_alloc(void *arena, void **thread_state, size_t size, size_t alignment,
                         unsigned flags, size_t *usable)
 {
-    if (*thread_state == NULL && (*thread_state = heap_create(arena)) == NULL)
+    struct pool_heap *h = *thread_state;
+    if (h == NULL && (*thread_state = h = heap_create(arena)) == NULL)
         return NULL;
+    if (h->epoch != h->arena->epoch)
+        heap_renew(h);
     if (size > SIZE_CLASS_MAX || alignment > SLAB_PIECE_SIZE)
         return NULL;
     unsigned k = alignment > 16 ? size_class_aligned(size, alignment) : size_class_of(size);
     if (k == SIZE_CLASS_COUNT)
         return NULL;
-    void *p = alloc_from_class(*thread_state, k);
+    void *p = alloc_from_class(h, k);
     *usable = size_class_bytes[k];
     if (p != NULL && (flags & SLUICE_ALLOC_ZERO) != 0)
         memset(p, 0, size);
@@ -352,6 +370,7 @@ static void pool_stats(void *arena, struct sluice_backend_stats *out)
     bool huge_works = os_huge_available();
     uint64_t resident = 0;
     lock_acquire(&a->lock);
+    pool_renew_chunks(a);
     out->allocated_objects = a->past_allocs;
     out->freed_objects = a->past_frees;
     for (int free = 0; free <= SLAB_PIECES; free++)
@@ -428,6 +447,8 @@ static void pool_thread_exit(void *arena, void *thread_state)
     struct pool_arena *a = arena;
     struct pool_heap *h = thread_state;
     uint32_t now_ms = pool_ms(os_now());
+    if (h->epoch != a->epoch)
+        heap_renew(h);
     for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++) {
         if (h->fast.current[k] != &slab_none)
             leave_slab(h, h->fast.current[k], now_ms);
@@ -579,6 +600,7 @@ static size_t pool_purge(void *arena, uint64_t now, unsigned flags, uint64_t *ne
                                                                        : value(a, POOL_PREALLOCATE);
     uint32_t now_ms = pool_ms(now), next_ms = 0;
     lock_acquire(&a->lock);
+    pool_renew_chunks(a);
     size_t bytes = pool_purge_chunks(a, now_ms, force ? 0 : (uint32_t)(after / 1000000),
                                      force ? 0 : keep, &next_ms);
     lock_release(&a->lock);
@@ -624,6 +646,20 @@ static enum sluice_result pool_arena_create(const struct sluice_arena_config *co
         }
     }
     *arena = a;
+    return SLUICE_OK;
+}
+
+static enum sluice_result pool_reset(void *arena)
+{
+    struct pool_arena *a = arena;
+    lock_acquire(&a->lock);
+    a->epoch++;
+    memset(a->orphans, 0, sizeof a->orphans);
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
+        atomic_store_explicit(&a->orphan_count[k], 0, memory_order_relaxed);
+    pool_end_chunks(a, pool_ms(os_now()));
+    lock_release(&a->lock);
+    announce(a);
     return SLUICE_OK;
 }
 
@@ -681,8 +717,8 @@ const struct sluice_backend_ops pool_ops = {
     .abi_version = SLUICE_BACKEND_ABI_VERSION,
     .struct_size = sizeof(struct sluice_backend_ops),
     .name = "pool",
-    .capabilities =
-        SLUICE_BACKEND_OWNS_ADDRESS_SPACE | SLUICE_BACKEND_COUNTS | SLUICE_BACKEND_KEEPS_LIMIT,
+    .capabilities = SLUICE_BACKEND_OWNS_ADDRESS_SPACE | SLUICE_BACKEND_COUNTS |
+                    SLUICE_BACKEND_KEEPS_LIMIT | SLUICE_BACKEND_BULK_RESET,
     .max_size = SIZE_CLASS_MAX,
     .params = pool_params,
     .param_count = POOL_PARAMS,
@@ -692,6 +728,7 @@ const struct sluice_backend_ops pool_ops = {
     .free = pool_free,
     .usable_size = pool_usable_size,
     .stats = pool_stats,
+    .reset = pool_reset,
     .purge = pool_purge,
     .thread_exit = pool_thread_exit,
     .check = pool_check,

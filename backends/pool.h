@@ -62,6 +62,9 @@ struct pool_arena {
     /* Of slabs that were given back. */
     uint64_t past_allocs, past_frees;
 
+    uint64_t epoch;           /* grows with each reset(); a heap of an older one holds nothing */
+    struct slab_chunk *ended; /* by next: chunks as a reset() left them, see pool_end_chunks() */
+
     /* Slabs that purge() found empty in the hands of threads, for thread_flush(). purge() alone uses them. */
     struct slab **flush;
     size_t flush_count;
@@ -70,6 +73,7 @@ struct pool_arena {
 struct pool_heap {
     struct slab_heap fast; /* first: the core knows this part */
     struct pool_arena *arena;
+    uint64_t epoch;
     struct slab_list partial[SIZE_CLASS_COUNT], full[SIZE_CLASS_COUNT];
     struct slab_list reserve[POOL_MAX_PIECES + 1]; /* by number of pieces */
     uint64_t reserve_bytes;
@@ -104,6 +108,11 @@ void pool_give_pieces(struct pool_arena *a, struct slab *s, uint32_t now_ms);
  * the next are due, or 0. Unlocks during system calls. */
 size_t pool_purge_chunks(struct pool_arena *a, uint32_t now_ms, uint32_t age_ms, uint64_t keep,
                          uint32_t *next_ms);
+
+/* All objects are gone. Chunks that hold slabs are set aside as they are, so that this takes a moment for each and touches
+ * no slab; they are made new one by one, when memory is wanted (pool_take_pieces) or by pool_renew_chunks(). */
+void pool_end_chunks(struct pool_arena *a, uint32_t now_ms);
+void pool_renew_chunks(struct pool_arena *a);
 
 bool pool_add_chunk(struct pool_arena *a);
 void pool_release_all(struct pool_arena *a);

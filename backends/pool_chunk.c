@@ -102,9 +102,63 @@ static struct slab *take_from(struct pool_arena *a, struct slab_chunk *c, uint32
     return s;
 }
 
+void pool_end_chunks(struct pool_arena *a, uint32_t now_ms)
+{
+    for (int free = 0; free < SLAB_PIECES; free++) {
+        for (struct slab_chunk *c = a->by_free[free], *next; c != NULL; c = next) {
+            next = next_of(c);
+            a->dirty_bytes += CHUNK_SIZE - dirty_of(c); /* until it is looked at */
+            c->freed_ms = now_ms;
+            c->chunk.next = (struct chunk *)a->ended;
+            a->ended = c;
+            /* A free of what was in it is recognized. */
+            pagemap_set(c->chunk.base, CHUNK_SIZE, (uintptr_t)c | PAGEMAP_ENDED);
+        }
+        a->by_free[free] = NULL;
+    }
+}
+
+/* Makes one that was set aside a chunk without slabs, whose pages are warm. */
+static void renew(struct pool_arena *a, struct slab_chunk *c)
+{
+    uint32_t untouched = c->free_pieces & ~c->dirty_pieces;
+    for (unsigned i = 0; i < SLAB_PIECES; i++) {
+        struct slab *s = &c->slab[i];
+        if (s->object_size != 0) {
+            a->past_allocs += slab_load(&s->allocs);
+            a->past_frees += slab_load(&s->allocs);
+            memset((void *)s, 0, sizeof *s);
+        }
+        atomic_store_explicit(&s->owner, SLAB_UNUSED, memory_order_relaxed);
+        c->head[i] = (uint8_t)i;
+    }
+    a->dirty_bytes -= CHUNK_SIZE;
+    c->free_pieces = ALL_FREE;
+    c->dirty_pieces = ~untouched;
+    a->dirty_bytes += dirty_of(c);
+    list_insert(a, c);
+    pagemap_set(c->chunk.base, CHUNK_SIZE, (uintptr_t)c | PAGEMAP_SLABS);
+}
+
+static bool renew_one(struct pool_arena *a)
+{
+    struct slab_chunk *c = a->ended;
+    if (c == NULL)
+        return false;
+    a->ended = next_of(c);
+    renew(a, c);
+    return true;
+}
+
+void pool_renew_chunks(struct pool_arena *a)
+{
+    while (renew_one(a))
+        ;
+}
+
 struct slab *pool_take_pieces(struct pool_arena *a, unsigned n)
 {
-    for (int attempt = 0; attempt < 2; attempt++) {
+    for (;;) {
         for (unsigned free = n; free <= SLAB_PIECES; free++)
             for (struct slab_chunk *c = a->by_free[free]; c != NULL; c = next_of(c)) {
                 uint32_t run = run_in(c->dirty_pieces, n); /* pages that are there come first */
@@ -113,10 +167,9 @@ struct slab *pool_take_pieces(struct pool_arena *a, unsigned n)
                 if (run != 0)
                     return take_from(a, c, run, n);
             }
-        if (!pool_add_chunk(a))
+        if (!renew_one(a) && !pool_add_chunk(a))
             return NULL;
     }
-    return NULL;
 }
 
 void pool_give_pieces(struct pool_arena *a, struct slab *s, uint32_t now_ms)
@@ -233,6 +286,7 @@ size_t pool_purge_chunks(struct pool_arena *a, uint32_t now_ms, uint32_t age_ms,
 
 void pool_release_all(struct pool_arena *a)
 {
+    pool_renew_chunks(a);
     for (int free = 0; free <= SLAB_PIECES; free++)
         while (a->by_free[free] != NULL) {
             struct slab_chunk *c = a->by_free[free];

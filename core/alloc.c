@@ -19,6 +19,7 @@
 #include "core/limit.h"
 #include "core/log.h"
 #include "core/os.h"
+#include "core/phase.h"
 #include "core/route.h"
 #include "core/size_class.h"
 #include "core/thread.h"
@@ -65,10 +66,42 @@ static void count_free(struct heap *h, size_t usable)
 /* What a free that is put off writes into the object (core/emergency.c). */
 #define OBJECT_MIN sizeof(void *)
 
+static size_t padding_of(const struct sluice_arena *a, size_t alignment)
+{
+    size_t padding = header_padding(alignment);
+    return a->tracked && padding < TRACK_PADDING ? TRACK_PADDING : padding;
+}
+
+static void track_add(struct sluice_arena *a, void *base, size_t padding)
+{
+    struct track *track = base;
+    track->prev = NULL;
+    track->padding = padding;
+    lock_acquire(&a->track_lock);
+    track->next = a->tracks;
+    if (a->tracks != NULL)
+        a->tracks->prev = track;
+    a->tracks = track;
+    lock_release(&a->track_lock);
+}
+
+static void track_remove(struct sluice_arena *a, void *base)
+{
+    struct track *track = base;
+    lock_acquire(&a->track_lock);
+    if (track->prev != NULL)
+        track->prev->next = track->next;
+    else
+        a->tracks = track->next;
+    if (track->next != NULL)
+        track->next->prev = track->prev;
+    lock_release(&a->track_lock);
+}
+
 static void *alloc_with_header(struct sluice_arena *a, struct heap *h, size_t size,
                                size_t alignment, unsigned flags, size_t *usable)
 {
-    size_t padding = header_padding(alignment);
+    size_t padding = padding_of(a, alignment);
     if (size > HEADER_SIZE_MAX - 2 * padding)
         return NULL;
     size = size < OBJECT_MIN ? OBJECT_MIN : size;
@@ -77,6 +110,8 @@ static void *alloc_with_header(struct sluice_arena *a, struct heap *h, size_t si
         return NULL;
     *usable -= padding;
     header_write(base + padding, a->id, *usable, padding);
+    if (UNLIKELY(a->tracked))
+        track_add(a, base, padding);
     return base + padding;
 }
 
@@ -107,14 +142,17 @@ void *arena_alloc(struct thread *t, struct sluice_arena *a, size_t size, size_t 
 
 /* ---- Allocation, slow ----------------------------------------------------------------------- */
 
-/* Makes the slab that served the fast path's for its whole size class, when one rule decides for all sizes of it. */
-static void install(struct tcache *c, struct route *route, struct route_rule *rule, struct heap *h,
-                    size_t size)
+/* Makes the slab that served the fast path's for its whole size class, when this rule decides for all sizes of it. */
+static void install(struct tcache *c, const struct route_rule *rules, const struct route_rule *rule,
+                    struct heap *h, size_t size)
 {
     unsigned k = size_class_of(size);
     size_t smallest = k == 0 ? 0 : size_class_bytes[k - 1] + 1;
-    if (size_class_bytes[k] > rule->max_size || route_rule_for(route, smallest) != rule)
+    if (size_class_bytes[k] > rule->max_size)
         return;
+    for (; rules < rule; rules++)
+        if (smallest <= rules->max_size)
+            return;
     struct slab_heap *slabs = h->state;
     slabs->bins = c->bin;
     c->bin[k] = slabs->current[k];
@@ -128,22 +166,50 @@ static void *alloc_by_rule(struct thread *t, struct tcache *c, struct route *rou
         return NULL;
     void *p = arena_alloc(t, a, size, alignment, flags);
     if (p != NULL && has_slabs(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
-        install(c, route, rule, t->heaps[a->id], size);
+        install(c, route->rules, rule, t->heaps[a->id], size);
     return p;
 }
 
-static void *alloc_in_section(struct thread *t, struct module *m, size_t size, size_t alignment,
-                              unsigned flags)
+/* Objects of a phase: from the arenas of one instance. */
+static void *alloc_in_instance(struct thread *t, struct tcache *c, struct route *route,
+                               struct phase_instance *instance, size_t size, size_t alignment,
+                               unsigned flags)
 {
+    size_t needed = size < alignment && alignment > ALLOC_ALIGNMENT ? alignment : size;
+    for (size_t i = 0; i < route->phase_rule_count; i++) {
+        struct route_rule *rule = &route->phase_rules[i];
+        bool bounded = rule->backend->ops->max_size != 0;
+        if ((bounded ? needed : size) > rule->max_size)
+            continue;
+        struct sluice_arena *a =
+            phase_arena_get(instance, route->module, rule->backend, route->phase_tracked && i == 0);
+        void *p = a == NULL ? NULL : arena_alloc(t, a, size, alignment, flags);
+        if (p != NULL && has_slabs(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
+            install(c, route->phase_rules, rule, t->heaps[a->id], size);
+        if (p != NULL || t->limit_hit || !bounded)
+            return p;
+    }
+    return NULL;
+}
+
+/* Where an allocation goes: NULL: to what serves the thread; or past all phases; or an instance. */
+static struct phase_instance outside_phases;
+
+static void *alloc_in_section(struct thread *t, struct module *m, size_t size, size_t alignment,
+                              unsigned flags, struct phase_instance *where)
+{
+    /* Before the table and the phase's instance are read: what changes from here on outdates the cache again. */
+    uint64_t generation =
+        atomic_load_explicit(&route_module_generation[m->id], memory_order_acquire);
     struct route_table *table = route_table_current();
     struct route *route = route_of(table, m);
     if (route == NULL)
         return NULL;
     struct tcache *c = thread_cache_for(t, m->id); /* NULL: no memory, then without */
-    if (c != NULL && c->generation != table->generation) {
+    if (c != NULL && c->generation != generation) {
         for (unsigned i = 0; i < SIZE_CLASS_COUNT; i++)
             c->bin[i] = &slab_none;
-        c->generation = table->generation;
+        c->generation = generation;
     }
     if (UNLIKELY(limit_soft_exceeded(m))) {
         uint32_t action = atomic_load_explicit(&m->on_soft, memory_order_relaxed);
@@ -153,6 +219,15 @@ static void *alloc_in_section(struct thread *t, struct module *m, size_t size, s
         }
         if (action == POLICY_ACTION_FALLBACK && route->soft_fallback != NULL)
             return alloc_by_rule(t, NULL, route, route->soft_fallback, size, alignment, flags);
+    }
+    struct phase_instance *instance =
+        route->phase == NULL || where != NULL ? where : phase_instance_for(t, route->phase);
+    if (where != NULL)
+        c = NULL; /* the cache is for what serves the thread */
+    if (instance != NULL && instance != &outside_phases && route->phase == instance->kind) {
+        void *p = alloc_in_instance(t, c, route, instance, size, alignment, flags);
+        if (p != NULL || !t->limit_hit || route->hard_fallback == NULL)
+            return p;
     }
     /* A backend with a largest size may also refuse an alignment: the next rule is asked. */
     size_t needed = size < alignment && alignment > ALLOC_ALIGNMENT ? alignment : size;
@@ -176,15 +251,19 @@ static void *alloc_in_section(struct thread *t, struct module *m, size_t size, s
     return NULL;
 }
 
+void alloc_free_deferred(void)
+{
+    for (void *p = emergency_take_deferred(), *next; p != NULL; p = next) {
+        next = *(void **)p;
+        sluice_free(p);
+    }
+}
+
 /* What is done after a slow operation, outside of its section. */
 static void after_slow(void)
 {
-    if (UNLIKELY(emergency_has_deferred()) && !thread_is_diverted()) {
-        for (void *p = emergency_take_deferred(), *next; p != NULL; p = next) {
-            next = *(void **)p;
-            sluice_free(p);
-        }
-    }
+    if (UNLIKELY(emergency_has_deferred()) && !thread_is_diverted())
+        alloc_free_deferred();
     control_run_wanted();
     if (UNLIKELY(thread_is_exiting()))
         thread_end_late();
@@ -208,7 +287,8 @@ static void *fail_size(struct module *m, size_t size, bool limit_hit)
 }
 
 static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t size,
-                                                  size_t alignment, unsigned flags)
+                                                  size_t alignment, unsigned flags,
+                                                  struct phase_instance *where)
 {
     if (!bootstrap_done() && !bootstrap()) {
         void *early = emergency_alloc(size, alignment);
@@ -236,7 +316,7 @@ static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t s
             break;
         }
         t->limit_hit = false;
-        p = alloc_in_section(t, m, size == 0 ? 1 : size, alignment, flags);
+        p = alloc_in_section(t, m, size == 0 ? 1 : size, alignment, flags, where);
         limit_hit = t->limit_hit;
         thread_leave(t);
         if (UNLIKELY(atomic_load_explicit(&m->pending, memory_order_relaxed) != 0))
@@ -261,7 +341,8 @@ static inline void *alloc_fast(sluice_module module, size_t size)
     if (LIKELY(module < atomic_load_explicit(&t->cache_limit, memory_order_acquire) &&
                size <= SIZE_CLASS_MAX)) {
         struct tcache *c = t->cache[module];
-        if (LIKELY(c->generation == atomic_load_explicit(&route_generation, memory_order_relaxed)))
+        if (LIKELY(c->generation ==
+                   atomic_load_explicit(&route_module_generation[module], memory_order_relaxed)))
             p = slab_pop(c->bin[size_class_of(size)]);
     }
     thread_leave(t);
@@ -273,7 +354,7 @@ void *sluice_malloc(sluice_module module, size_t size)
     void *p = alloc_fast(module, size);
     if (LIKELY(p != NULL))
         return p;
-    return alloc_slow(module, size, ALLOC_ALIGNMENT, 0);
+    return alloc_slow(module, size, ALLOC_ALIGNMENT, 0, NULL);
 }
 
 void *sluice_calloc(sluice_module module, size_t count, size_t size)
@@ -287,7 +368,7 @@ void *sluice_calloc(sluice_module module, size_t count, size_t size)
     void *p = alloc_fast(module, total);
     if (LIKELY(p != NULL))
         return memset(p, 0, total);
-    return alloc_slow(module, total, ALLOC_ALIGNMENT, SLUICE_ALLOC_ZERO);
+    return alloc_slow(module, total, ALLOC_ALIGNMENT, SLUICE_ALLOC_ZERO, NULL);
 }
 
 void *sluice_aligned_alloc(sluice_module module, size_t alignment, size_t size)
@@ -300,7 +381,7 @@ void *sluice_aligned_alloc(sluice_module module, size_t alignment, size_t size)
     }
     if (alignment <= ALLOC_ALIGNMENT)
         return sluice_malloc(module, size);
-    return alloc_slow(module, size, alignment, 0);
+    return alloc_slow(module, size, alignment, 0, NULL);
 }
 
 char *sluice_strdup(sluice_module module, const char *s)
@@ -365,6 +446,13 @@ struct place_of place_find(const void *p)
 
 static __attribute__((noreturn, cold)) void misuse(const char *call, const void *p)
 {
+    uintptr_t entry = pagemap_lookup(p);
+    if ((entry & (PAGEMAP_TAGS | PAGEMAP_ENDED)) == PAGEMAP_ENDED) {
+        char phase[320];
+        phase_describe(((struct chunk *)(entry - PAGEMAP_ENDED))->arena->phase, phase,
+                       sizeof phase);
+        log_fatal("%s(%p): the object went with its phase: %s", call, p, phase);
+    }
     log_fatal("%s(%p): the pointer is not an object of Sluice, or was freed before", call, p);
 }
 
@@ -407,6 +495,9 @@ enum sluice_result sluice_owner(const void *p, struct sluice_owner *out)
         .module = at.arena == NULL ? SLUICE_MODULE_DEFAULT : at.arena->module->id,
         .backend = at.arena == NULL ? "emergency" : at.arena->name,
         .kind = at.arena == NULL ? "emergency" : at.arena->ops->name,
+        .phase = at.arena == NULL || at.arena->phase == NULL
+                     ? NULL
+                     : phase_kind_name(at.arena->phase->kind),
         .object_size = at.usable,
     };
     memcpy(out, &found, out->struct_size < sizeof found ? out->struct_size : sizeof found);
@@ -467,6 +558,8 @@ static void free_in_section(struct thread *t, void *p)
             misuse("sluice_free", p);
         char *base = header_base(p);
         header_erase(p);
+        if (UNLIKELY(at.arena->tracked))
+            track_remove(at.arena, base);
         free_to_backend(t, at.arena, base, (size_t)((char *)p - base));
     }
 }
@@ -532,12 +625,18 @@ void sluice_free_sized(void *p, size_t size)
 static void *realloc_in_section(struct thread *t, const struct place_of *at, void *p, size_t size)
 {
     struct sluice_arena *a = at->arena;
-    if (a->ops->realloc == NULL)
+    if (a->ops->realloc == NULL || a->tracked)
         return NULL;
     struct route *route = route_of(route_table_current(), a->module);
-    struct route_rule *rule = route == NULL ? NULL : route_rule_for(route, size);
-    if (rule == NULL || atomic_load_explicit(&rule->arena, memory_order_acquire) != a)
-        return NULL; /* this size is now served elsewhere */
+    if (route == NULL)
+        return NULL;
+    if (a->phase == NULL) {
+        struct route_rule *rule = route_rule_for(route, size);
+        if (rule == NULL || atomic_load_explicit(&rule->arena, memory_order_acquire) != a)
+            return NULL; /* this size is now served elsewhere */
+    } else if (a->ops->max_size != 0 && size > a->ops->max_size) {
+        return NULL;
+    }
     struct heap *h = heap_of(t, a);
     if (h == NULL)
         return NULL;
@@ -581,6 +680,33 @@ static void *realloc_in_section(struct thread *t, const struct place_of *at, voi
     return q + padding;
 }
 
+/* An alignment that the object's place has not by chance. */
+static size_t alignment_of(const struct place_of *at, const void *p)
+{
+    size_t by_address = (size_t)((uintptr_t)p & -(uintptr_t)p);
+    size_t most = at->place == PLACE_SLAB     ? at->usable & -at->usable
+                  : at->place == PLACE_HEADER ? (size_t)((const char *)p - (char *)header_base(p))
+                                              : ALLOC_ALIGNMENT_MAX;
+    return by_address < most ? by_address : most;
+}
+
+void *sluice_phase_promote(void *p)
+{
+    if (p == NULL)
+        return NULL;
+    struct place_of at = place_find(p);
+    if (UNLIKELY(at.place == PLACE_NOWHERE))
+        misuse("sluice_phase_promote", p);
+    if (at.arena == NULL || at.arena->phase == NULL)
+        return p;
+    void *q = alloc_slow(at.arena->module->id, at.usable, alignment_of(&at, p), 0, &outside_phases);
+    if (q == NULL)
+        return NULL;
+    memcpy(q, p, at.usable);
+    phase_note_promoted(at.arena->phase, at.usable);
+    return q;
+}
+
 void *sluice_realloc(sluice_module module, void *p, size_t size)
 {
     if (p == NULL)
@@ -608,7 +734,10 @@ void *sluice_realloc(sluice_module module, void *p, size_t size)
         }
     }
     int saved = errno;
-    void *q = sluice_malloc(m == NULL ? SLUICE_MODULE_DEFAULT : m->id, size);
+    /* What belongs to an instance of a phase stays there, whichever one serves the thread now. */
+    void *q = at.arena != NULL && at.arena->phase != NULL
+                  ? alloc_slow(m->id, size, ALLOC_ALIGNMENT, 0, at.arena->phase)
+                  : sluice_malloc(m == NULL ? SLUICE_MODULE_DEFAULT : m->id, size);
     if (q == NULL && size <= at.usable) { /* shrinking never fails */
         errno = saved;
         return p;

@@ -14,6 +14,9 @@
 void *arena_alloc(struct thread *t, struct sluice_arena *arena, size_t size, size_t alignment,
                   unsigned flags);
 
+/* Carries out the frees that were put off while a fork was under way. Outside sections. */
+void alloc_free_deferred(void);
+
 /* Where an object is kept: what its address leads to. */
 enum place { PLACE_NOWHERE, PLACE_SLAB, PLACE_CHUNK, PLACE_HEADER, PLACE_EMERGENCY };
 struct place_of {

@@ -1,6 +1,7 @@
 /* arena.c - see arena.h. */
 #include "core/arena.h"
 
+#include <sched.h>
 #include <string.h>
 
 #include "core/chunk.h"
@@ -47,9 +48,15 @@ static bool same_backend(const struct sluice_arena *a, const struct policy_backe
     return a->ops == b->ops && strcmp(a->name, b->name) == 0;
 }
 
-static bool is_arena_of(const struct sluice_arena *a, const struct policy_backend *b)
+bool arena_matches(const struct sluice_arena *a, const struct policy_backend *b)
 {
     return same_backend(a, b) && values_equal(a, b) && options_equal(a, b);
+}
+
+/* One that serves the module whatever the phase. */
+static bool is_arena_of(const struct sluice_arena *a, const struct policy_backend *b)
+{
+    return a->phase == NULL && arena_matches(a, b);
 }
 
 /* ---- Making and ending ---------------------------------------------------------------------- */
@@ -153,22 +160,52 @@ static struct sluice_arena *arena_create(struct module *module, const struct pol
     return a;
 }
 
+/* In arenas_lock. */
+static bool arenas_mapped(void)
+{
+    if (arenas == NULL)
+        arenas = os_map(ARENA_CAPACITY * sizeof *arenas, OS_PAGE_SIZE);
+    return arenas != NULL;
+}
+
 struct sluice_arena *arena_get(struct module *module, const struct policy_backend *backend)
 {
     lock_acquire(&arenas_lock);
-    if (arenas == NULL)
-        arenas = os_map(ARENA_CAPACITY * sizeof *arenas, OS_PAGE_SIZE);
+    bool mapped = arenas_mapped();
     struct sluice_arena *a = module->arenas;
     while (a != NULL && !is_arena_of(a, backend))
         a = a->module_next;
     if (a != NULL && a->draining) {
         a->draining = false;
         draining_count--;
-    } else if (a == NULL && arenas != NULL) {
+    } else if (a == NULL && mapped) {
         a = arena_create(module, backend);
     }
     lock_release(&arenas_lock);
     return a;
+}
+
+struct sluice_arena *arena_make_for_phase(struct module *module,
+                                          const struct policy_backend *backend,
+                                          struct phase_instance *phase, bool tracked)
+{
+    lock_acquire(&arenas_lock);
+    struct sluice_arena *a = arenas_mapped() ? arena_create(module, backend) : NULL;
+    if (a != NULL) {
+        a->phase = phase;
+        a->tracked = tracked;
+    }
+    lock_release(&arenas_lock);
+    return a;
+}
+
+void arena_retire(struct sluice_arena *a)
+{
+    lock_acquire(&arenas_lock);
+    a->draining = true;
+    draining_count++;
+    lock_release(&arenas_lock);
+    control_poke();
 }
 
 struct sluice_arena *arena_by_id(uint32_t id)
@@ -261,6 +298,8 @@ void arenas_follow(const struct policy *policy)
         memset(used, 0, policy->backend_count);
         route_backends_of(policy, m, used);
         for (struct sluice_arena *a = m->arenas; a != NULL; a = a->module_next) {
+            if (a->phase != NULL)
+                continue; /* its instance decides */
             bool routed = false;
             for (size_t b = 0; b < policy->backend_count && !routed; b++)
                 if (used[b] && is_arena_of(a, &policy->backends[b])) {
@@ -327,10 +366,13 @@ struct heap *heap_make(struct thread *t, struct sluice_arena *arena)
 void heap_destroy(struct heap *h)
 {
     struct sluice_arena *a = h->arena;
-    if (h->state != NULL && a->ops->thread_exit != NULL)
+    if (h->state != NULL && a->ops->thread_exit != NULL) {
+        lock_acquire(&a->reset_lock);
         a->ops->thread_exit(a->instance, h->state);
-    limit_return_credit(h);
+        lock_release(&a->reset_lock);
+    }
     lock_acquire(&a->heaps_lock);
+    limit_return_credit(h);
     a->past_allocated += h->allocated;
     a->past_allocated_bytes += h->allocated_bytes;
     a->past_freed += h->freed;
@@ -478,6 +520,83 @@ void heap_note_turn(struct heap *h)
     sample_peak(h->arena->module);
 }
 
+/* ---- Dropping everything ---------------------------------------------------------------------- */
+
+/* The objects that the core counts are free now. Returns their bytes; *charged gets what the limit counts for them. */
+static uint64_t forget_objects(struct sluice_arena *a, uint64_t *charged)
+{
+    lock_acquire(&a->heaps_lock);
+    uint64_t objects = a->past_allocated - a->past_freed;
+    uint64_t bytes = a->past_allocated_bytes - a->past_freed_bytes;
+    int64_t credit = 0;
+    for (struct heap *h = a->heaps; h != NULL; h = h->next) {
+        credit += h->credit;
+        h->credit = 0;
+        objects += load(&h->allocated) - load(&h->freed);
+        bytes += load(&h->allocated_bytes) - load(&h->freed_bytes);
+        h->high = 0;
+    }
+    a->past_freed += objects;
+    a->past_freed_bytes += bytes;
+    lock_release(&a->heaps_lock);
+    *charged = bytes + (uint64_t)credit;
+    return bytes;
+}
+
+/* One by one, for a backend that knows no other way. */
+static void free_tracked(struct thread *t, struct sluice_arena *a)
+{
+    struct heap *h = heap_of(t, a);
+    void *no_state = NULL;
+    void **state = h != NULL ? &h->state : &no_state;
+    for (struct track *track = a->tracks, *next; track != NULL; track = next) {
+        next = track->next;
+        header_erase((char *)track + track->padding);
+        a->ops->free(a->instance, state, track);
+    }
+    a->tracks = NULL;
+    if (no_state != NULL && a->ops->thread_exit != NULL)
+        a->ops->thread_exit(a->instance, no_state);
+}
+
+/* Allocation has turned: the objects that go at once may have been the module's peak. Adding up takes time with what
+ * there is, so it is done when more is held than the last time. */
+static void note_peak(struct sluice_arena *a)
+{
+    struct module *m = a->module;
+    uint64_t held = load(&m->held);
+    if (held <= load(&m->held_at_peak))
+        return;
+    atomic_store_explicit(&m->held_at_peak, held, memory_order_relaxed);
+    sample_peak(m);
+}
+
+uint64_t arena_reset(struct thread *t, struct sluice_arena *a)
+{
+    note_peak(a);
+    for (unsigned round = 0; !lock_try(&a->purge_lock); round++) {
+        thread_leave(t); /* the purger may wait for us to */
+        sched_yield();
+        while (!thread_enter(t))
+            sched_yield();
+    }
+    lock_acquire(&a->reset_lock);
+    if (a->tracked)
+        free_tracked(t, a);
+    else
+        a->ops->reset(a->instance);
+    uint64_t charged, bytes = forget_objects(a, &charged);
+    if ((a->ops->capabilities & SLUICE_BACKEND_KEEPS_LIMIT) != 0) {
+        bytes = load(&a->held);
+        sluice_arena_uncharge(a, bytes);
+    } else {
+        limit_uncharge(a->module, charged);
+    }
+    lock_release(&a->reset_lock);
+    lock_release(&a->purge_lock);
+    return bytes;
+}
+
 /* ---- Maintenance ---------------------------------------------------------------------------- */
 
 /* In the maintenance lock. */
@@ -506,7 +625,9 @@ size_t arena_purge(struct sluice_arena *a, uint64_t now, unsigned flags)
         return 0;
     uint64_t next = UINT64_MAX;
     atomic_store_explicit(&a->purge_due, UINT64_MAX, memory_order_relaxed);
+    lock_acquire(&a->purge_lock);
     size_t bytes = a->ops->purge(a->instance, now, flags, &next);
+    lock_release(&a->purge_lock);
     if (next != UINT64_MAX)
         sluice_purge_wanted(a, next);
     return bytes;
@@ -519,11 +640,19 @@ static uint64_t trim_one(struct sluice_arena *a, void *module)
     return arena_purge(a, os_now(), SLUICE_PURGE_FORCE);
 }
 
+/* Of a thread that is held. In the lock, since a phase may be ending. */
+static void return_credit(struct heap *h)
+{
+    lock_acquire(&h->arena->heaps_lock);
+    limit_return_credit(h);
+    lock_release(&h->arena->heaps_lock);
+}
+
 static void return_credits(struct thread *t, void *module)
 {
     for (uint32_t i = 0; i < t->heap_capacity; i++)
         if (t->heaps[i] != NULL && (module == NULL || t->heaps[i]->arena->module == module))
-            limit_return_credit(t->heaps[i]);
+            return_credit(t->heaps[i]);
 }
 
 size_t chunks_expire(uint64_t now, bool every, uint64_t *next_due)
@@ -567,7 +696,7 @@ static void flush_heap_in(struct thread *t, void *arg)
         return;
     if (h->state != NULL && a->ops->thread_flush != NULL)
         a->ops->thread_flush(a->instance, h->state);
-    limit_return_credit(h);
+    return_credit(h);
 }
 
 void arena_flush_threads(struct sluice_arena *arena,
@@ -589,11 +718,15 @@ void sluice_purge_wanted(struct sluice_arena *owner, uint64_t due)
 
 int sluice_arena_charge(struct sluice_arena *owner, size_t bytes)
 {
-    return limit_charge(owner->module, bytes);
+    if (!limit_charge(owner->module, bytes))
+        return 0;
+    atomic_fetch_add_explicit(&owner->held, bytes, memory_order_relaxed);
+    return 1;
 }
 
 void sluice_arena_uncharge(struct sluice_arena *owner, size_t bytes)
 {
+    atomic_fetch_sub_explicit(&owner->held, bytes, memory_order_relaxed);
     limit_uncharge(owner->module, bytes);
 }
 

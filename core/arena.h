@@ -29,6 +29,7 @@ struct sluice_arena {
     struct module *module;
     uint32_t id;
     bool draining;  /* in the arenas lock */
+    bool tracked;   /* its objects are on a list: `tracks` */
     bool collected; /* about to be ended, if it stays empty; in the maintenance lock */
     const char *name;
     uint64_t *values;
@@ -41,10 +42,25 @@ struct sluice_arena {
     /* Of heaps that are gone. */
     uint64_t past_allocated, past_allocated_bytes, past_freed, past_freed_bytes;
 
+    struct phase_instance *phase; /* whose objects go at its end; or NULL */
+    struct lock purge_lock;       /* purge() and reset() exclude each other; see arena_reset() */
+    struct lock reset_lock;       /* a thread's exit and reset() exclude each other */
+    struct lock track_lock;
+    struct track *tracks;
+    _Atomic uint64_t held; /* with SLUICE_BACKEND_KEEPS_LIMIT: bytes charged */
+
     _Atomic uint64_t purge_due; /* CLOCK_MONOTONIC ns; UINT64_MAX: nothing to do */
 
     struct sluice_arena *module_next, *next, *prev;
 };
+
+/* At the start of an object that is tracked, in front of its header. */
+struct track {
+    struct track *next, *prev;
+    size_t padding; /* from here to the object */
+};
+
+#define TRACK_PADDING 64 /* at least: a power of two with room for this and a header */
 
 struct heap {
     struct sluice_arena *arena;
@@ -60,6 +76,21 @@ struct heap {
 /* The arena for a module and a named backend of a policy, made when it does not exist. NULL: no memory, or
  * what the backend said (error_set, logged once). Inside sections. */
 struct sluice_arena *arena_get(struct module *module, const struct policy_backend *backend);
+
+/* One of an instance of a phase, for this module; never shared. NULL as arena_get(). Inside sections. */
+struct sluice_arena *arena_make_for_phase(struct module *module,
+                                          const struct policy_backend *backend,
+                                          struct phase_instance *phase, bool tracked);
+
+/* Is it what that backend of a policy would be? */
+bool arena_matches(const struct sluice_arena *arena, const struct policy_backend *backend);
+
+/* Drops all objects at once. No thread is inside the arena. Inside a section, which is left and entered again while the
+ * arena is being purged. Returns the bytes that they held: what was charged, else their usable bytes. */
+uint64_t arena_reset(struct thread *t, struct sluice_arena *arena);
+
+/* An arena of a phase that is not needed any more: empty, it is ended soon. Inside sections. */
+void arena_retire(struct sluice_arena *arena);
 
 /* By id, or NULL. Any thread that knows a live object of it. */
 struct sluice_arena *arena_by_id(uint32_t id);

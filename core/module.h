@@ -29,10 +29,11 @@ struct module {
     _Atomic uint32_t pending; /* LIMIT_PENDING_...: to do when outside of sections */
 
     bool complained; /* that no arena can be made, since the last that could; in the arenas lock */
-    _Atomic uint64_t failed; /* allocations */
-    _Atomic uint64_t peak;   /* live bytes */
-    _Atomic uint64_t grown;  /* bytes handed to caches since the peak was last looked at */
-    _Atomic uint64_t step;   /* look again when so much has grown */
+    _Atomic uint64_t failed;       /* allocations */
+    _Atomic uint64_t peak;         /* live bytes */
+    _Atomic uint64_t grown;        /* bytes handed to caches since the peak was last looked at */
+    _Atomic uint64_t held_at_peak; /* `held` when an end of a phase last looked at the peak */
+    _Atomic uint64_t step;         /* look again when so much has grown */
 
     /* Of arenas that are gone; in the arenas lock. */
     uint64_t past_allocated, past_freed;

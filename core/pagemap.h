@@ -8,6 +8,7 @@
  *     entry:  0                   nobody's: a backend without address space of its own, or not ours
  *             chunk | 1           a slab chunk (core/slab.h), the only odd entries
  *             chunk | 2           another chunk (core/chunk.h)
+ *             chunk | 16          a slab chunk whose objects went with their phase, until it is used again
  *             8                   address space that is kept free: a pointer into it is wrong
  *             size << 3 | 4       memory taken in an emergency (core/emergency.c); size in pages
  *
@@ -35,7 +36,8 @@ enum {
     PAGEMAP_CHUNK = 2,
     PAGEMAP_EMERGENCY = 4,
     PAGEMAP_TAGS = 7,
-    PAGEMAP_FREE = 8
+    PAGEMAP_FREE = 8,
+    PAGEMAP_ENDED = 16
 };
 
 struct pagemap {

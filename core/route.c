@@ -7,10 +7,12 @@
 #include "core/log.h"
 #include "core/meta.h"
 #include "core/os.h"
+#include "core/phase.h"
 
 #define ROUTES_SIZE (MODULE_CAPACITY * sizeof(_Atomic(struct route *)))
 
 _Atomic uint64_t route_generation;
+_Atomic uint64_t route_module_generation[MODULE_CAPACITY];
 static _Atomic(struct route_table *) current;
 
 struct route_table *route_table_current(void)
@@ -65,6 +67,28 @@ static void rule_set(struct route_rule *r, const struct policy *policy, size_t m
     atomic_init(&r->arena, NULL);
 }
 
+/* Behind the rules of the route: two fallbacks, and up to two rules of a phase. */
+#define RULES_BEHIND 4
+
+/* What is larger than the phase's backend serves is mapped: that can be dropped at once, too. */
+static void compile_phase(const struct policy *policy, struct route *r)
+{
+    const struct policy_phase *phase = phase_of_module(policy, r->module->name);
+    struct phase_kind *kind = phase == NULL ? NULL : phase_kind_get(phase->name);
+    if (kind == NULL || !phase_kind_bind(kind, r->module->id))
+        return;
+    r->phase_rules = &r->rules[r->rule_count + 2];
+    rule_set(&r->phase_rules[0], policy, POLICY_ANY_SIZE, phase->backend);
+    r->phase_rule_count = 1;
+    uint32_t direct = policy_find_backend(policy, "mmap");
+    if (policy->backends[phase->backend].ops->max_size != 0 && direct != UINT32_MAX) {
+        rule_set(&r->phase_rules[1], policy, POLICY_ANY_SIZE, direct);
+        r->phase_rule_count = 2;
+    }
+    r->phase_tracked = phase->track;
+    r->phase = kind;
+}
+
 /* In fill_lock. */
 static struct route *route_compile(struct route_table *table, struct module *m)
 {
@@ -73,8 +97,8 @@ static struct route *route_compile(struct route_table *table, struct module *m)
     const struct policy_rule *rules;
     struct policy_rule single[2];
     size_t n = rules_of(policy, m, true, &entry, single, &rules);
-    struct route *r =
-        meta_region_alloc(table->memory, sizeof *r + (n + 2) * sizeof(struct route_rule));
+    struct route *r = meta_region_alloc(table->memory,
+                                        sizeof *r + (n + RULES_BEHIND) * sizeof(struct route_rule));
     if (r == NULL)
         return NULL;
     r->module = m;
@@ -89,6 +113,7 @@ static struct route *route_compile(struct route_table *table, struct module *m)
         r->hard_fallback = &r->rules[n + 1];
         rule_set(r->hard_fallback, policy, POLICY_ANY_SIZE, entry->limit.hard_fallback);
     }
+    compile_phase(policy, r);
     return r;
 }
 
@@ -158,6 +183,12 @@ struct route_table *route_table_create(struct policy *policy)
     return t;
 }
 
+static void outdate_all_caches(void)
+{
+    for (uint32_t id = 0; id < module_count(); id++)
+        route_outdate_caches((sluice_module)id);
+}
+
 void route_table_publish(struct route_table *table)
 {
     struct route_table *old = route_table_current();
@@ -166,9 +197,11 @@ void route_table_publish(struct route_table *table)
         arenas_configure(table->policy);
     atomic_store_explicit(&current, table, memory_order_release);
     atomic_store_explicit(&route_generation, table->generation, memory_order_release);
+    outdate_all_caches();
     if (old == NULL)
         return;
     threads_synchronize();
+    outdate_all_caches(); /* of modules that were registered meanwhile and still used the old table */
     limits_follow(table->policy);
     arenas_follow(table->policy);
     if (old->policy != table->policy)

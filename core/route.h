@@ -25,6 +25,10 @@ struct route_rule {
 
 struct route {
     struct module *module;
+    struct phase_kind *phase;       /* the module is bound to it; or NULL */
+    struct route_rule *phase_rules; /* phase_rule_count of them, behind the fallbacks */
+    size_t phase_rule_count;
+    bool phase_tracked;
     struct route_rule *soft_fallback,
         *hard_fallback; /* or NULL; point into rules, behind rule_count */
     size_t rule_count;
@@ -39,8 +43,17 @@ struct route_table {
     _Atomic(struct route *) *routes; /* MODULE_CAPACITY entries */
 };
 
-/* Generation of the table in force; what tcaches compare with. */
+/* Generation of the table in force. */
 extern _Atomic uint64_t route_generation;
+
+/* For each module a number that grows whenever another arena may serve it: a new table, a phase that begins or ends. What
+ * tcaches compare with. */
+extern _Atomic uint64_t route_module_generation[MODULE_CAPACITY];
+
+static inline void route_outdate_caches(sluice_module module)
+{
+    atomic_fetch_add_explicit(&route_module_generation[module], 1, memory_order_release);
+}
 
 /* The table in force. In a section. */
 struct route_table *route_table_current(void);

@@ -1,6 +1,5 @@
 /* stats.c - the public statistics and module calls: sums over what arenas, modules and the chunk source know. */
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 
 #include "core/arena.h"
@@ -12,26 +11,6 @@
 #include "core/meta.h"
 #include "core/route.h"
 #include "core/thread.h"
-
-/* Locks below the line of lock.h are taken in a section only. */
-static struct thread *enter(void)
-{
-    for (;;) {
-        struct thread *t = thread_current();
-        if (t != NULL && thread_enter(t))
-            return t;
-        if (t == NULL && !thread_is_diverted())
-            return NULL;
-        sched_yield();
-    }
-}
-
-static void leave(struct thread *t)
-{
-    thread_leave(t);
-    if (thread_is_exiting())
-        thread_end_late();
-}
 
 static void add_module(struct module *m, struct sluice_module_stats *sum)
 {
@@ -59,7 +38,7 @@ enum sluice_result sluice_stats_module(sluice_module id, struct sluice_module_st
     struct module *m = module_get(id);
     if (m == NULL && id != SLUICE_MODULE_ALL)
         return error_set(SLUICE_ERROR_UNKNOWN, "no module with id %u", id);
-    struct thread *t = enter();
+    struct thread *t = thread_enter_current();
     if (t == NULL)
         return error_set(SLUICE_ERROR_NO_MEMORY, "no memory for statistics");
     struct sluice_module_stats sum = {.struct_size = out->struct_size};
@@ -68,7 +47,7 @@ enum sluice_result sluice_stats_module(sluice_module id, struct sluice_module_st
     else
         for (uint32_t i = 0; i < module_count(); i++)
             add_module(module_get((sluice_module)i), &sum);
-    leave(t);
+    thread_leave_current(t);
     memcpy(out, &sum, out->struct_size < sizeof sum ? out->struct_size : sizeof sum);
     return SLUICE_OK;
 }
@@ -100,10 +79,10 @@ enum sluice_result sluice_stats_process(struct sluice_process_stats *out)
     if (sum.metadata_bytes < all.metadata_bytes)
         sum.metadata_bytes = all.metadata_bytes; /* headers lie in the backends' memory */
     arenas_count(&sum.arenas, &sum.draining_arenas);
-    struct thread *t = enter();
+    struct thread *t = thread_enter_current();
     if (t != NULL) {
         chunk_totals(&sum.chunk_bytes, &sum.reserved_bytes, &sum.lazy_bytes);
-        leave(t);
+        thread_leave_current(t);
     }
     memcpy(out, &sum, out->struct_size < sizeof sum ? out->struct_size : sizeof sum);
     return SLUICE_OK;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -13,6 +14,7 @@
 #include "core/lock.h"
 #include "core/meta.h"
 #include "core/os.h"
+#include "core/phase.h"
 
 struct slab slab_none = {.owner = SLAB_UNUSED, .event_at = SLAB_NO_EVENT};
 struct thread thread_none;
@@ -151,6 +153,34 @@ void threads_synchronize(void)
     lock_release(&threads_lock);
 }
 
+/* So often a thread is looked at before it is held. */
+#define QUIESCE_LOOKS 1000
+
+static bool is_outside(const struct thread *t)
+{
+    for (int i = 0; i < QUIESCE_LOOKS; i++) {
+        if (atomic_load_explicit(&t->active, memory_order_acquire) == 0 || t->gone)
+            return true;
+        cpu_relax();
+    }
+    return false;
+}
+
+void threads_quiesce(void)
+{
+    lock_acquire(&threads_lock);
+    os_process_barrier(); /* what the caller has written is seen in sections that begin from now on */
+    for (struct thread *t = threads; t != NULL; t = t->next) {
+        if (is_outside(t))
+            continue;
+        hold_begin(t);
+        os_process_barrier();
+        hold_wait(t, 0);
+        hold_end(t);
+    }
+    lock_release(&threads_lock);
+}
+
 uint64_t threads_count(void)
 {
     lock_acquire(&threads_lock);
@@ -163,7 +193,7 @@ uint64_t threads_count(void)
 
 #define FIRST_CACHES 16
 
-static struct tcache cache_none; /* generation 0: never current */
+static struct tcache cache_none = {.generation = UINT64_MAX}; /* never current */
 
 struct tcache *thread_cache_for(struct thread *t, sluice_module module)
 {
@@ -195,6 +225,7 @@ struct tcache *thread_cache_for(struct thread *t, sluice_module module)
             return NULL;
         for (unsigned i = 0; i < SIZE_CLASS_COUNT; i++)
             c->bin[i] = &slab_none;
+        c->generation = UINT64_MAX;
         t->cache[module] = c;
     }
     return c;
@@ -221,6 +252,7 @@ bool thread_reserve_heaps(struct thread *t, uint32_t arena_id)
 /* Everything that a thread holds goes back to its arenas. The caller has the thread to itself. */
 static void thread_empty(struct thread *t)
 {
+    phases_thread_exit(t);
     for (uint32_t i = 0; i < t->heap_capacity; i++)
         if (t->heaps[i] != NULL)
             heap_destroy(t->heaps[i]);
@@ -325,6 +357,25 @@ struct thread *thread_current(void)
 
 /* A thread that allocates after its exit was noticed would leave a record behind: the caller ends it
  * again after the one operation. */
+struct thread *thread_enter_current(void)
+{
+    for (;;) {
+        struct thread *t = thread_current();
+        if (t != NULL && thread_enter(t))
+            return t;
+        if (t == NULL && !thread_is_diverted())
+            return NULL;
+        sched_yield();
+    }
+}
+
+void thread_leave_current(struct thread *t)
+{
+    thread_leave(t);
+    if (thread_is_exiting())
+        thread_end_late();
+}
+
 bool thread_is_exiting(void)
 {
     return exit_rounds >= EXIT_ROUNDS;

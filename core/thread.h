@@ -35,6 +35,7 @@
 #include "core/slab.h"
 
 struct heap;
+struct phase_instance;
 
 /* One thread's cache for one module: for each size class the slab that objects come from. Good for one
  * generation of the route table. */
@@ -42,6 +43,9 @@ struct tcache {
     uint64_t generation;
     struct slab *bin[SIZE_CLASS_COUNT]; /* never NULL: &slab_none where the slow path must decide */
 };
+
+/* Phases that a thread may have entered at one time. */
+#define THREAD_PHASES 16
 
 struct thread {
     _Atomic uint32_t active;      /* 1 inside a section; written by the thread alone */
@@ -51,11 +55,13 @@ struct thread {
 
     uint32_t cache_capacity;
     uint32_t heap_capacity;
-    struct heap **heaps; /* by arena id; NULL where this thread never used the arena */
-    uint32_t number;     /* small, reused */
-    bool limit_hit;      /* limit_charge() refused something of this thread */
-    bool beyond_limit;   /* the allocation in hand may pass the hard limit (on_hard: fallback) */
-    bool gone;           /* the thread does not exist in this process (after fork) */
+    struct heap **heaps;  /* by arena id; NULL where this thread never used the arena */
+    uint32_t number;      /* small, reused */
+    bool limit_hit;       /* limit_charge() refused something of this thread */
+    bool beyond_limit;    /* the allocation in hand may pass the hard limit (on_hard: fallback) */
+    uint32_t phase_depth; /* instances that it has entered, innermost last; the thread alone */
+    struct phase_instance *phases[THREAD_PHASES];
+    bool gone; /* the thread does not exist in this process (after fork) */
     struct thread *next, *prev;
 };
 
@@ -81,6 +87,11 @@ static inline void thread_leave(struct thread *t)
  * nothing was entered. */
 bool thread_enter(struct thread *t);
 
+/* thread_current() and thread_enter(), after a fork that is under way. NULL without memory. Ended with
+ * thread_leave_current(). For calls that may wait. */
+struct thread *thread_enter_current(void);
+void thread_leave_current(struct thread *t);
+
 /* Waits a while for the end of a fork. false: it goes on; perhaps it waits for a lock of the caller's (of a stdio
  * stream), so the caller must go on without it. */
 bool thread_outlast_fork(void);
@@ -104,6 +115,10 @@ void threads_each_held(bool (*concerns)(const struct thread *t, void *arg),
 
 /* Returns when every section that was open at the call has been left. Outside sections. */
 void threads_synchronize(void);
+
+/* Returns when each thread has been seen outside of a section after the call began. Other than threads_synchronize() it
+ * makes nobody wait, unless a thread hardly ever leaves. Outside sections. */
+void threads_quiesce(void);
 
 /* Gives back what threads had that fork left behind in the parent. Outside sections; cheap when there are none. */
 void threads_reap(void);

@@ -222,6 +222,35 @@ void failures()
     EXPECT(growing.size() >= 1000 && growing[999] == 7);
 }
 
+void phases()
+{
+    static const char policy[] = "sluice: 1\ndefault: pool\n"
+                                 "phases:\n  frame: {modules: [framed], backend: pool}\n";
+    EXPECT(sluice_policy_load_string(policy, sizeof policy - 1) == SLUICE_OK);
+    EXPECT(throws<std::out_of_range>([] { sluice::phase unknown("frames"); }));
+    const sluice_module framed = sluice::register_module("framed");
+    struct sluice_module_stats stats = {};
+    stats.struct_size = sizeof stats;
+    std::string order;
+    {
+        sluice::phase outer("frame");
+        sluice::phase::scope inside(outer);
+        sluice::phase moved = sluice::phase("frame");
+        moved.on_end([&order] { order += "first"; });
+        moved.on_end([&order] { order += "second "; });
+        EXPECT(throws<std::logic_error>([&outer] { outer.end(); }));
+        for (int i = 0; i < 1000; i++)
+            EXPECT(sluice_malloc(framed, 100) != nullptr);
+        EXPECT(sluice_stats_module(framed, &stats) == SLUICE_OK && stats.live_objects == 1000);
+        moved.end();
+        moved.end();
+        EXPECT(order == "second first");
+        EXPECT(throws<std::logic_error>([&moved] { moved.on_end([] {}); }));
+        EXPECT(sluice_stats_module(framed, &stats) == SLUICE_OK && stats.live_objects == 1000);
+    }
+    EXPECT(sluice_stats_module(framed, &stats) == SLUICE_OK && stats.live_objects == 0);
+}
+
 } // namespace
 
 int main()
@@ -233,6 +262,7 @@ int main()
     alignment();
     pmr();
     failures();
+    phases();
     std::printf("%d passed, %d failed\n", passed, failed);
     return failed == 0 ? 0 : 1;
 }

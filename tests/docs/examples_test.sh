@@ -36,11 +36,13 @@ export PKG_CONFIG_PATH=$work/prefix/lib/pkgconfig LD_LIBRARY_PATH=$work/prefix/l
 strict='-Wall -Wextra -Wpedantic -Werror'
 # shellcheck disable=SC2046,SC2086 # lists of words
 {
-    for source in quickstart overrun; do
+    for source in quickstart overrun frames; do
         attempt "$source.c" cc -std=c11 $strict "$source.c" $(pkg-config --cflags --libs sluice) -o "$source"
     done
-    attempt "containers.cc" \
-        c++ -std=c++17 $strict containers.cc $(pkg-config --cflags --libs sluice) -o containers
+    for source in containers frames_raii; do
+        attempt "$source.cc" \
+            c++ -std=c++17 $strict "$source.cc" $(pkg-config --cflags --libs sluice) -o "$source"
+    done
     attempt "guard.c" cc -std=c11 -O2 $strict -fPIC -shared guard.c $(pkg-config --cflags sluice) -o guard.so
 }
 exports=$(nm -D --defined-only guard.so | awk '$3 !~ /^_/ { print $3 }' | tr '\n' ' ')
@@ -49,6 +51,8 @@ attempt "the plugin exports its table" test "$exports" = "sluice_backend_plugin 
 prints() { diff "$1.out" <("./$1"); }
 attempt "quickstart prints what the documents say" prints quickstart
 attempt "containers prints what the documents say" prints containers
+attempt "frames prints what the documents say" prints frames
+attempt "frames_raii prints what it should" prints frames_raii
 
 # The plugin's page behind the object stops the program.
 ./overrun >overrun.printed 2>overrun.errors

@@ -136,7 +136,10 @@ struct sluice_backend_ops {
      * (Sluice then tries alloc, copy, free). */
     void *(*realloc)(void *arena, void **thread_state, void *p, size_t size, size_t *usable);
 
-    /* Drops every object at once and keeps the arena for use. No thread is inside the arena meanwhile. */
+    /* Drops every object at once and keeps the arena for use, and its memory for the next objects (purge() gives it back).
+     * No thread is inside the arena meanwhile, nor purge(); stats() may be. The states of threads are as before and not told:
+     * the backend must recognize by itself that what they hold is gone (an epoch will do). Sluice uncharges the module's
+     * limit. Time: with the number of chunks at most. */
     enum sluice_result (*reset)(void *arena);
 
     /* Gives memory back: what is due at the time `now` (CLOCK_MONOTONIC, ns), or with SLUICE_PURGE_FORCE everything. Returns the

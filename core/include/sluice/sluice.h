@@ -184,6 +184,62 @@ struct sluice_reload_status {
 };
 SLUICE_API enum sluice_result sluice_reload_status(struct sluice_reload_status *out);
 
+/* ---- Phases ----------------------------------------------------------------------------------------------------- */
+
+/* One instance of a phase of the policy, from begin to end. A handle, not an address: it stays recognizable when it is
+ * stale, so that every wrong use below is an error and not a crash. Up to 4,096 instances may be open at a time. */
+typedef struct sluice_phase sluice_phase;
+
+/* Opens an instance of that phase. From now on the modules that the policy binds to it allocate from arenas of this
+ * instance, in every thread that has not entered another of the same phase; instances of a phase may overlap, and the
+ * newest open one serves. What was begun inside another instance (one that the calling thread has entered) must end before
+ * it. Costs no memory until something is allocated.
+ * Errors: SLUICE_ERROR_INVALID (NULL), SLUICE_ERROR_UNKNOWN (the policy in force has no such phase; the message names those
+ * that it has), SLUICE_ERROR_LIMIT, SLUICE_ERROR_NO_MEMORY. Not from signal handlers; not while this process forks. */
+SLUICE_API enum sluice_result sluice_phase_begin(const char *name, sluice_phase **out);
+
+/* Ends an instance: calls what sluice_phase_on_end() registered, newest first, then frees every object of the instance at
+ * once, in time that goes with the number of its chunks and not of its objects (of objects, where the policy says
+ * `track: true`). Using such an object afterwards is a programming error; freeing it is reported and aborts, as long as its
+ * memory was not used again. Other modules' allocations go on meanwhile. The calling thread may still be in it, innermost:
+ * it leaves.
+ * Errors: SLUICE_ERROR_INVALID (not a handle), SLUICE_ERROR_STATE (it has ended; an instance inside it is open; a thread is
+ * in it). Then nothing has changed. */
+SLUICE_API enum sluice_result sluice_phase_end(sluice_phase *phase);
+
+/* This thread allocates in that instance, whichever is the newest, until sluice_phase_leave(). Entrances nest, up to 16.
+ * Errors: SLUICE_ERROR_INVALID, SLUICE_ERROR_STATE (it has ended), SLUICE_ERROR_LIMIT, SLUICE_ERROR_NO_MEMORY. */
+SLUICE_API enum sluice_result sluice_phase_enter(sluice_phase *phase);
+
+/* Errors: SLUICE_ERROR_INVALID, SLUICE_ERROR_STATE (it is not the innermost that this thread has entered). */
+SLUICE_API enum sluice_result sluice_phase_leave(sluice_phase *phase);
+
+/* A copy of an object of a phase among its module's long-lived objects, with the same content (all usable bytes) and at
+ * least the alignment that it was asked for; the original stays until it is freed or its instance ends. An object that
+ * belongs to no phase is returned as it is. NULL gives NULL; NULL with errno ENOMEM: no memory, and nothing changed. */
+SLUICE_API void *sluice_phase_promote(void *p);
+
+/* Has fn(arg) called when the instance ends: newest first, in the thread that ends it, before its memory goes; fn may use
+ * the instance's objects, allocate and free; what the phase's modules allocate then belongs no more to this instance.
+ * Errors: SLUICE_ERROR_INVALID, SLUICE_ERROR_STATE (it has ended), SLUICE_ERROR_NO_MEMORY. */
+SLUICE_API enum sluice_result sluice_phase_on_end(sluice_phase *phase, void (*fn)(void *),
+                                                  void *arg);
+
+struct sluice_phase_stats {
+    size_t struct_size;    /* set by the caller to sizeof(struct sluice_phase_stats) */
+    uint64_t begun, ended; /* instances since the start */
+    uint64_t open;         /* now */
+    uint64_t idle;         /* instances whose chunks are kept for the next */
+    uint64_t peak_bytes; /* most that one instance held at its end: slabs and mappings, in bytes */
+    uint64_t promoted_bytes; /* usable bytes of the copies */
+    uint64_t last_end_ns;    /* time that an end took, callbacks not included */
+    uint64_t largest_end_ns;
+};
+
+/* Figures of a phase by name. Errors: SLUICE_ERROR_INVALID, SLUICE_ERROR_UNKNOWN (no instance of it was ever begun and no
+ * module routed to it). */
+SLUICE_API enum sluice_result sluice_stats_phase(const char *name, struct sluice_phase_stats *out);
+
 /* ---- Statistics ------------------------------------------------------------------------------------------------- */
 
 /* What a module holds. Exact when no thread is allocating for it; while threads run, each figure is one that was true at

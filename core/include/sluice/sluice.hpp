@@ -1,4 +1,4 @@
-/* sluice.hpp - C++17 containers and std::pmr on Sluice's modules. Header only.
+/* sluice.hpp - C++17 containers, std::pmr and phases on Sluice's modules. Header only.
  *
  *     static const sluice_module tables = sluice::register_module("tables");
  *
@@ -7,7 +7,10 @@
  *     sluice::memory_resource resource(tables);
  *     std::pmr::unordered_map<int, std::pmr::string> index{&resource};
  *
- * Both are handles: they hold a module's number and no memory. They may be copied freely, destroyed before the objects
+ *     sluice::phase frame("frame");           // begins an instance; its destructor ends it
+ *     sluice::phase::scope inside(frame);     // this thread allocates in it
+ *
+ * The first two are handles: they hold a module's number and no memory. They may be copied freely, destroyed before the objects
  * that they made (a memory_resource excepted: containers keep a pointer to it), and used by several threads at once.
  *
  * Equality: two handles are equal when they name the same module. Sluice frees an object of any module without being
@@ -31,6 +34,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <memory_resource>
@@ -38,6 +42,7 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include <sluice/sluice.h>
 
@@ -192,6 +197,115 @@ class SLUICE_API memory_resource : public std::pmr::memory_resource
     }
 
     sluice_module module_ = SLUICE_MODULE_DEFAULT;
+};
+
+/* One instance of a phase of the policy: begun by the constructor, ended by the destructor. Movable, not copyable. What lives
+ * in its memory must be gone, or have nothing left to free, when it ends: declare it before the containers that it holds.
+ * The calls are those of sluice.h; any thread, though a phase object itself is for one thread at a time. */
+class phase
+{
+  public:
+    /* Throws std::out_of_range (the policy has no such phase), std::bad_alloc, std::length_error (too many are open). */
+    explicit phase(const char *name)
+    {
+        check(sluice_phase_begin(name, &handle_));
+    }
+    explicit phase(const std::string &name) : phase(name.c_str()) {}
+
+    phase(const phase &) = delete;
+    phase &operator=(const phase &) = delete;
+    phase(phase &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+    phase &operator=(phase &&other)
+    {
+        if (this != &other) {
+            end();
+            handle_ = std::exchange(other.handle_, nullptr);
+        }
+        return *this;
+    }
+
+    /* An end that is refused here (an instance inside is open, or a thread is in it) is a mistake in the program, and has
+     * nowhere to go: it aborts with Sluice's message. Call end() where that may happen. */
+    ~phase()
+    {
+        if (handle_ != nullptr && sluice_phase_end(handle_) != SLUICE_OK) {
+            std::fprintf(stderr, "sluice::phase: %s\n", sluice_error_message());
+            std::abort();
+        }
+    }
+
+    /* Ends it now. Throws std::logic_error when it may not end yet; then it is as before. Does nothing the second time. */
+    void end()
+    {
+        if (handle_ != nullptr)
+            check(sluice_phase_end(handle_));
+        handle_ = nullptr;
+    }
+
+    /* Calls fn() when the instance ends, newest first, before its memory goes. fn must not throw. The copy of fn that is
+     * kept is of the module "default". Throws std::bad_alloc, std::logic_error (it has ended). */
+    template <typename Function> void on_end(Function fn)
+    {
+        void *place = detail::allocate(SLUICE_MODULE_DEFAULT, sizeof(Function), alignof(Function));
+        auto *kept = new (place) Function(std::move(fn));
+        enum sluice_result result = sluice_phase_on_end(
+            handle_,
+            [](void *arg) {
+                auto *called = static_cast<Function *>(arg);
+                (*called)();
+                called->~Function();
+                sluice_free(called);
+            },
+            kept);
+        if (result == SLUICE_OK)
+            return;
+        kept->~Function();
+        sluice_free(place);
+        check(result);
+    }
+
+    sluice_phase *handle() const noexcept
+    {
+        return handle_;
+    }
+
+    /* While it exists, this thread allocates in that instance. Scopes end in the reverse order. */
+    class scope
+    {
+      public:
+        explicit scope(const phase &entered) : handle_(entered.handle())
+        {
+            check(sluice_phase_enter(handle_));
+        }
+        scope(const scope &) = delete;
+        scope &operator=(const scope &) = delete;
+        ~scope()
+        {
+            sluice_phase_leave(handle_);
+        }
+
+      private:
+        sluice_phase *handle_;
+    };
+
+  private:
+    static void check(enum sluice_result result)
+    {
+        switch (result) {
+        case SLUICE_OK:
+            return;
+        case SLUICE_ERROR_UNKNOWN:
+            detail::raise<std::out_of_range>(sluice_error_message());
+        case SLUICE_ERROR_NO_MEMORY:
+            detail::raise<std::bad_alloc>();
+        case SLUICE_ERROR_LIMIT:
+            detail::raise<std::length_error>(sluice_error_message());
+        default:
+            detail::raise<std::logic_error>(sluice_error_message());
+        }
+    }
+
+    sluice_phase *handle_ = nullptr;
 };
 
 } // namespace sluice
