@@ -6,5 +6,5 @@
 #include "core/registry.h"
 
 const struct sluice_backend_ops *const builtin_backends[] = {
-    &pool_ops, &mmap_ops, &glibc_ops, &jemalloc_ops, NULL,
+    &pool_ops, &region_ops, &mmap_ops, &glibc_ops, &jemalloc_ops, NULL,
 };

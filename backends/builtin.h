@@ -6,6 +6,7 @@
 #include <sluice/backend.h>
 
 extern const struct sluice_backend_ops pool_ops;
+extern const struct sluice_backend_ops region_ops;
 extern const struct sluice_backend_ops mmap_ops;
 extern const struct sluice_backend_ops glibc_ops;
 extern const struct sluice_backend_ops jemalloc_ops;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/bootstrap.h"
+#include "core/bump.h"
 #include "core/control.h"
 #include "core/emergency.h"
 #include "core/error.h"
@@ -45,17 +46,28 @@ static bool has_slabs(const struct sluice_arena *a)
     return a->ops->slab_event != NULL;
 }
 
+static bool bumps(const struct sluice_arena *a)
+{
+    return (a->ops->capabilities & SLUICE_BACKEND_BUMPS) != 0;
+}
+
+/* The fast path serves it, so the backend counts, and notes growth and turns itself. */
+static bool is_fast(const struct sluice_arena *a)
+{
+    return has_slabs(a) || bumps(a);
+}
+
 static void count_alloc(struct heap *h, size_t usable)
 {
-    if (has_slabs(h->arena))
-        return; /* slabs count, and note growth themselves */
+    if (is_fast(h->arena))
+        return;
     add(&h->allocated, 1);
     add(&h->allocated_bytes, usable);
 }
 
 static void count_free(struct heap *h, size_t usable)
 {
-    if (has_slabs(h->arena))
+    if (is_fast(h->arena))
         return;
     add(&h->freed, 1);
     add(&h->freed_bytes, usable);
@@ -142,10 +154,13 @@ void *arena_alloc(struct thread *t, struct sluice_arena *a, size_t size, size_t 
 
 /* ---- Allocation, slow ----------------------------------------------------------------------- */
 
-/* Makes the slab that served the fast path's for its whole size class, when this rule decides for all sizes of it. */
+/* Makes the slab or the cursor that served the fast path's for its whole size class, when this rule decides for all sizes
+ * of it. */
 static void install(struct tcache *c, const struct route_rule *rules, const struct route_rule *rule,
                     struct heap *h, size_t size)
 {
+    if (size > SIZE_CLASS_MAX)
+        return;
     unsigned k = size_class_of(size);
     size_t smallest = k == 0 ? 0 : size_class_bytes[k - 1] + 1;
     if (size_class_bytes[k] > rule->max_size)
@@ -153,6 +168,12 @@ static void install(struct tcache *c, const struct route_rule *rules, const stru
     for (; rules < rule; rules++)
         if (smallest <= rules->max_size)
             return;
+    if (bumps(h->arena)) {
+        struct bump *bump = h->state;
+        bump->bins = c->bin;
+        c->bin[k] = &bump->stand_in;
+        return;
+    }
     struct slab_heap *slabs = h->state;
     slabs->bins = c->bin;
     c->bin[k] = slabs->current[k];
@@ -165,7 +186,7 @@ static void *alloc_by_rule(struct thread *t, struct tcache *c, struct route *rou
     if (a == NULL)
         return NULL;
     void *p = arena_alloc(t, a, size, alignment, flags);
-    if (p != NULL && has_slabs(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
+    if (p != NULL && is_fast(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
         install(c, route->rules, rule, t->heaps[a->id], size);
     return p;
 }
@@ -184,7 +205,7 @@ static void *alloc_in_instance(struct thread *t, struct tcache *c, struct route 
         struct sluice_arena *a =
             phase_arena_get(instance, route->module, rule->backend, route->phase_tracked && i == 0);
         void *p = a == NULL ? NULL : arena_alloc(t, a, size, alignment, flags);
-        if (p != NULL && has_slabs(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
+        if (p != NULL && is_fast(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
             install(c, route->phase_rules, rule, t->heaps[a->id], size);
         if (p != NULL || t->limit_hit || !bounded)
             return p;
@@ -333,7 +354,16 @@ static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t s
 
 /* ---- Allocation, fast ----------------------------------------------------------------------- */
 
-static inline void *alloc_fast(sluice_module module, size_t size)
+/* From a bin: a slab's next object, or where the bin has a cursor (then its slab is empty), the cursor's. */
+static inline void *pop_or_bump(struct slab *s, size_t size)
+{
+    void *p = slab_pop(s);
+    return LIKELY(p != NULL) ? p : bump_take_from_bin(s, size);
+}
+
+/* Always inline, as the compiler thinks it too large: the part behind a slab that is empty lies apart, and the part before
+ * it is as long as if that were not there. */
+static inline __attribute__((always_inline)) void *alloc_fast(sluice_module module, size_t size)
 {
     struct thread *t = thread_self;
     void *p = NULL;
@@ -343,7 +373,7 @@ static inline void *alloc_fast(sluice_module module, size_t size)
         struct tcache *c = t->cache[module];
         if (LIKELY(c->generation ==
                    atomic_load_explicit(&route_module_generation[module], memory_order_relaxed)))
-            p = slab_pop(c->bin[size_class_of(size)]);
+            p = pop_or_bump(c->bin[size_class_of(size)], size);
     }
     thread_leave(t);
     return p;
@@ -528,7 +558,7 @@ static void free_to_backend(struct thread *t, struct sluice_arena *a, void *base
         free_without_heap(a, base, padding);
         return;
     }
-    if (!has_slabs(a))
+    if (!is_fast(a))
         heap_note_turn(h);
     size_t usable = a->ops->free(a->instance, &h->state, base) - padding;
     if (!keeps_limit(a))
@@ -564,12 +594,37 @@ static void free_in_section(struct thread *t, void *p)
     }
 }
 
+/* An object of an arena that hands out objects in a row, and that this thread has a heap in: in a short section. false:
+ * the long way. */
+static inline bool free_bumped(struct thread *t, struct sluice_arena *a, void *p)
+{
+    if (!bumps(a))
+        return false;
+    thread_section_begin(t);
+    struct heap *h = NULL;
+    size_t usable = 0;
+    if (LIKELY(atomic_load_explicit(&t->token, memory_order_acquire) == (uintptr_t)t &&
+               a->id < t->heap_capacity))
+        h = t->heaps[a->id];
+    if (LIKELY(h != NULL))
+        usable = a->ops->free(a->instance, &h->state, p);
+    thread_leave(t);
+    if (UNLIKELY(usable > SIZE_CLASS_MAX))
+        after_slow(); /* it may have asked for a purge */
+    return h != NULL;
+}
+
 static __attribute__((noinline)) void free_slow(void *p)
 {
     if (p == NULL)
         return;
     int saved = errno;
     uintptr_t entry = pagemap_lookup(p);
+    if ((entry & PAGEMAP_CHUNK) != 0 &&
+        free_bumped(thread_self, ((struct chunk *)(entry - PAGEMAP_CHUNK))->arena, p)) {
+        errno = saved;
+        return;
+    }
     if ((entry & (PAGEMAP_SLABS | PAGEMAP_CHUNK | PAGEMAP_EMERGENCY)) == PAGEMAP_EMERGENCY) {
         emergency_free(p, entry);
         errno = saved;

@@ -305,7 +305,7 @@ START_TEST(kinds_are_listed)
 {
     expect_start(V "backends: {a: {kind: jemaloc}}\n",
                  "<string>:2:22: error: backend \"a\": unknown kind \"jemaloc\"; did you mean "
-                 "\"jemalloc\"? Known kinds: pool, mmap, glibc, jemalloc, ");
+                 "\"jemalloc\"? Known kinds: pool, region, mmap, glibc, jemalloc, ");
     expect_start(V "backends: {a: zebra}\n",
                  "<string>:2:15: error: backend \"a\": unknown kind \"zebra\". Known kinds: ");
     ck_assert_ptr_nonnull(strstr(reading_report(V "backends: {a: zebra}\n"), "fake-drop, "));

@@ -37,7 +37,9 @@ enum {
     SLUICE_BACKEND_BULK_RESET =
         1u << 2, /* reset() drops all objects, in time that their number does not set */
     SLUICE_BACKEND_KEEPS_LIMIT =
-        1u << 3 /* charges the module's limit itself with sluice_arena_charge() */
+        1u << 3, /* charges the module's limit itself with sluice_arena_charge() */
+    SLUICE_BACKEND_BUMPS =
+        1u << 4 /* thread states begin with a cursor of core/bump.h. For backends inside the tree */
 };
 
 /* ---- Parameters: what a policy may write beside `kind:` ----------------------------------------------------------- */
