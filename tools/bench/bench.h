@@ -1,0 +1,18 @@
+/* bench.h - the benchmarks of `tools/dev bench`.
+ *
+ * A benchmark runs its contenders in turns, round after round, so that what disturbs the machine disturbs all of them, and
+ * reports medians and ratios to one of them: times of their own mean little. It prints its table on standard output.
+ */
+#ifndef SLUICE_TOOLS_BENCH_BENCH_H
+#define SLUICE_TOOLS_BENCH_BENCH_H
+
+#include <stdbool.h>
+
+struct bench_options {
+    bool quick; /* fewer rounds and sizes: a look whether it runs */
+};
+
+/* 0, or 1 when something failed to run (said on standard error). */
+int bench_phases(const struct bench_options *options);
+
+#endif

@@ -1,0 +1,57 @@
+/* main.c - bench [--quick] [NAME…]: runs the benchmarks of those names, or all. */
+#include <stdio.h>
+#include <string.h>
+
+#include <sluice/sluice.h>
+
+#include "tools/bench/bench.h"
+
+static const struct {
+    const char *name, *what;
+    int (*run)(const struct bench_options *options);
+} benches[] = {
+    {"phases", "the end of a phase against freeing its objects one by one", bench_phases},
+};
+
+#define COUNT (sizeof benches / sizeof *benches)
+
+static void usage(FILE *to)
+{
+    fprintf(to, "Usage: bench [--quick] [NAME…]\n\nBenchmarks, all of them by default:\n");
+    for (size_t i = 0; i < COUNT; i++)
+        fprintf(to, "  %-10s %s\n", benches[i].name, benches[i].what);
+}
+
+static size_t find(const char *name)
+{
+    size_t i = 0;
+    while (i < COUNT && strcmp(benches[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+int main(int argc, char **argv)
+{
+    struct bench_options options = {0};
+    bool chosen[COUNT] = {false}, any = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            usage(stdout);
+            return 0;
+        }
+        if (strcmp(argv[i], "--quick") == 0) {
+            options.quick = true;
+        } else if (find(argv[i]) < COUNT) {
+            chosen[find(argv[i])] = any = true;
+        } else {
+            fprintf(stderr, "bench: no benchmark \"%s\"\n", argv[i]);
+            usage(stderr);
+            return 2;
+        }
+    }
+    int failed = 0;
+    for (size_t i = 0; i < COUNT; i++)
+        if (chosen[i] || !any)
+            failed |= benches[i].run(&options);
+    return failed;
+}
