@@ -7,9 +7,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/arena.h"
@@ -25,6 +28,8 @@ enum state { STATE_NONE, STATE_STARTING, STATE_RUNNING, STATE_IMPOSSIBLE };
 #define COLLECT_EVERY  100000000u           /* ns between looks at arenas that drain, at first */
 #define COLLECT_SELDOM UINT64_C(5000000000) /* and when none of them ends */
 #define SETTLE_MS      50                   /* after a change of a file: more may follow */
+#define ALONE_MS       10   /* between looks at whether the process has other threads, at first */
+#define ALONE_SELDOM   1000 /* and when it goes on having some */
 
 static _Atomic int state;
 static _Atomic bool wanted;
@@ -32,6 +37,7 @@ static _Atomic uint64_t next_due = UINT64_MAX;
 static _Atomic uint64_t sleeping_until; /* what the thread's present sleep ends at */
 static _Atomic int event_fd = -1;
 static _Atomic bool reload_requested, watch_again;
+static sigset_t mask_of_program; /* of the thread that started ours */
 
 static void ring(void)
 {
@@ -156,18 +162,84 @@ static int timeout_ms(int at_most)
     return ms > 60000 ? 60000 : (int)ms;
 }
 
+/* A process ends when its last thread does; ours would keep it for ever. A thread that has a record is alive, and rings
+ * when it gives that up; while there is no other record, the kernel is asked for threads that we know nothing of. When it
+ * says that only ours is left, that stays true: nobody is there to make another. */
+
+/* Ours is the only thread of the process besides the first, which is not ours and has ended: the kernel keeps that one
+ * until the process ends. false, too, where /proc cannot be read. */
+static bool is_only_thread(void)
+{
+    char text[1024];
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = syscall(SYS_read, fd, text, sizeof text - 1);
+    syscall(SYS_close, fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *at =
+        strrchr(text, ')'); /* "PID (NAME) STATE ...", the number of threads is the 20th */
+    if (at == NULL || (at[1] != ' ' || at[2] != 'Z'))
+        return false;
+    at++;
+    for (int field = 3; field < 20 && at != NULL; field++)
+        at = strchr(at + 1, ' ');
+    return at != NULL && strtol(at, NULL, 10) == 2;
+}
+
+/* How long to sleep at most before the next look, in ms; -1: until somebody rings. 0: nobody else is left. */
+static int look_for_others(int before)
+{
+    if (threads_others() > 0)
+        return -1;
+    if (is_only_thread())
+        return 0;
+    return before < 0 ? ALONE_MS : before * 2 < ALONE_SELDOM ? before * 2 : ALONE_SELDOM;
+}
+
+static void *be_last(void *tid)
+{
+    struct timespec nap = {0, 100000};
+    while (syscall(SYS_tgkill, getpid(), (pid_t)(intptr_t)tid, 0) == 0)
+        syscall(SYS_nanosleep, &nap, NULL);
+    return NULL;
+}
+
+/* The last thread of a process runs its exit handlers. Those are the program's, so they get a thread like the program's
+ * own, with the usual stack and signals. They may want us again. */
+static void leave(void)
+{
+    pthread_t thread;
+    pthread_attr_t attr;
+    atomic_store_explicit(&watch_again, true, memory_order_relaxed);
+    atomic_store(&state, STATE_NONE);
+    pthread_sigmask(SIG_SETMASK, &mask_of_program, NULL);
+    if (pthread_attr_init(&attr) != 0)
+        return;
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    (void)pthread_create(&thread, &attr, be_last, (void *)(intptr_t)syscall(SYS_gettid));
+    pthread_attr_destroy(&attr);
+}
+
+void control_thread_ended(void)
+{
+    if (atomic_load_explicit(&state, memory_order_acquire) == STATE_RUNNING)
+        ring();
+}
+
 static void *run(void *arg)
 {
     (void)arg;
     int fd = atomic_load_explicit(&event_fd, memory_order_acquire);
-    int look_every = -1;
-    for (;;) {
+    int look_every = -1, alone = -1;
+    while ((alone = look_for_others(alone)) != 0) {
         if (atomic_exchange_explicit(&watch_again, false, memory_order_acq_rel)) {
             look_every = watch_files();
             reload_if_changed(); /* what changed since the file was read, and was not watched */
         }
         struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = watch_fd, .events = POLLIN}};
-        int n = poll(fds, watch_fd < 0 ? 1 : 2, timeout_ms(look_every));
+        int at_most = alone > 0 && (look_every < 0 || alone < look_every) ? alone : look_every;
+        int n = poll(fds, watch_fd < 0 ? 1 : 2, timeout_ms(at_most));
         atomic_store_explicit(&sleeping_until, 0, memory_order_seq_cst); /* awake: no ring needed */
         if ((fds[0].revents & POLLIN) != 0)
             drain(fd);
@@ -183,6 +255,7 @@ static void *run(void *arg)
         }
         work();
     }
+    leave();
     return NULL;
 }
 
@@ -193,15 +266,15 @@ static bool start_thread(void)
                               memory_order_release);
     pthread_attr_t attr;
     pthread_t thread;
-    sigset_t everything, before;
+    sigset_t everything;
     if (pthread_attr_init(&attr) != 0)
         return false;
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, STACK_SIZE);
     sigfillset(&everything);
-    pthread_sigmask(SIG_SETMASK, &everything, &before);
+    pthread_sigmask(SIG_SETMASK, &everything, &mask_of_program);
     bool ok = event_fd >= 0 && pthread_create(&thread, &attr, run, NULL) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &mask_of_program, NULL);
     pthread_attr_destroy(&attr);
     if (ok)
         pthread_setname_np(thread, "sluice-control");

@@ -2,6 +2,9 @@
  *
  * It is started when there is something for it to do, sleeps until the next time that something is due, and blocks all
  * signals. Where no thread can be made, what is due is done by allocating threads on their slow path.
+ *
+ * It is nobody's reason to live: when the program's own threads have ended (main by pthread_exit()), it ends too, and with
+ * it the process. Where /proc cannot be read it cannot tell, and stays.
  */
 #ifndef SLUICE_CORE_CONTROL_H
 #define SLUICE_CORE_CONTROL_H
@@ -24,6 +27,9 @@ void control_request_reload(void);
 
 /* true: the thread runs, or was started now. Outside sections. */
 bool control_ensure(void);
+
+/* A thread gave up its record and hardly another is left. Any thread, outside locks. */
+void control_thread_ended(void);
 
 void control_fork_child(void);
 

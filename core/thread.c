@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/arena.h"
+#include "core/control.h"
 #include "core/error.h"
 #include "core/lock.h"
 #include "core/meta.h"
@@ -189,6 +190,16 @@ uint64_t threads_count(void)
     return n;
 }
 
+uint64_t threads_others(void)
+{
+    uint64_t n = 0;
+    lock_acquire(&threads_lock);
+    for (const struct thread *t = threads; t != NULL; t = t->next)
+        n += t != thread_self && !t->gone;
+    lock_release(&threads_lock);
+    return n;
+}
+
 /* ---- Records -------------------------------------------------------------------------------- */
 
 #define FIRST_CACHES 16
@@ -292,7 +303,10 @@ static void thread_end(struct thread *t)
     thread_leave(t);
     thread_self = &thread_none;
     thread_unlink(t);
+    bool few = thread_count <= 1; /* the control thread may have a record, too */
     lock_release(&threads_lock);
+    if (few)
+        control_thread_ended();
 }
 
 static void on_exit_of_thread(void *arg)

@@ -126,6 +126,9 @@ void threads_reap(void);
 /* Number of threads that have a record. */
 uint64_t threads_count(void);
 
+/* Number of threads other than the caller that have a record and exist in this process. Outside sections; waits for a fork. */
+uint64_t threads_others(void);
+
 /* Makes sure that the thread's exit is noticed, also when it has no record. */
 void thread_wants_exit(void);
 
