@@ -61,7 +61,7 @@ static const struct sluice_backend_ops *find_or_load(const char *kind)
 {
     const struct sluice_backend_ops *ops = registry_find(kind);
     if (!ops && is_kind_name(kind) && strcmp(kind, "plugin") != 0)
-        ops = registry_load(kind);
+        (void)registry_load(kind, &ops);
     return ops;
 }
 
@@ -92,8 +92,8 @@ static const struct sluice_backend_ops *load_plugin(struct parse *parse, const s
         reader_no_memory(parse->reader, parse->reader->memory);
         return NULL;
     }
-    const struct sluice_backend_ops *ops = registry_load(*library);
-    if (!ops)
+    const struct sluice_backend_ops *ops;
+    if (registry_load(*library, &ops) != SLUICE_OK)
         report_error(parse->report, node->mark, "backend \"%s\": cannot load the plugin: %s",
                      quoted(name).text, sluice_error_message());
     return ops;

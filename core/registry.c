@@ -21,6 +21,7 @@
 struct entry {
     struct sluice_backend_ops ops;
     char library[256]; /* as it was asked for; "" for what was registered by a call */
+    const struct sluice_backend_ops *origin; /* what was copied; in a plugin it stays where it is */
 };
 
 static struct lock registry_lock;
@@ -108,6 +109,7 @@ static enum sluice_result register_from(const struct sluice_backend_ops *ops, co
         size_t known = sizeof e->ops;
         memcpy(&e->ops, ops, ops->struct_size < known ? ops->struct_size : known);
         snprintf(e->library, sizeof e->library, "%s", library);
+        e->origin = ops;
         atomic_store_explicit(&count, n + 1, memory_order_release);
     }
     lock_release(&registry_lock);
@@ -185,16 +187,50 @@ static bool find_plugin(const char *name, char *path)
     return false;
 }
 
-const struct sluice_backend_ops *registry_load(const char *library)
+/* A plugin under another name of its file: the dynamic linker knows that it is the same. */
+static const struct sluice_backend_ops *loaded_from(const struct sluice_backend_ops *origin)
+{
+    int n = atomic_load_explicit(&count, memory_order_acquire);
+    for (int i = 0; i < n; i++)
+        if (entries[i].library[0] != '\0' && entries[i].origin == origin)
+            return &entries[i].ops;
+    return NULL;
+}
+
+/* Registers the table of an open library. */
+static enum sluice_result register_plugin(void *handle, const char *library)
+{
+    const struct sluice_backend_ops *ops = dlsym(handle, "sluice_backend_plugin");
+    if (ops == NULL)
+        return error_set(SLUICE_ERROR_UNKNOWN,
+                         "plugin \"%s\" does not export sluice_backend_plugin", library);
+    if (loaded_from(ops) != NULL)
+        return SLUICE_OK;
+    if (ops->abi_version != SLUICE_BACKEND_ABI_VERSION)
+        return error_set(SLUICE_ERROR_UNSUPPORTED,
+                         "plugin \"%s\" was built for version %u of the interface, this library "
+                         "has %u: build it again",
+                         library, ops->abi_version, SLUICE_BACKEND_ABI_VERSION);
+    enum sluice_result result = register_from(ops, library);
+    if (result == SLUICE_ERROR_STATE && loaded_from(ops) != NULL)
+        return SLUICE_OK; /* another thread was first */
+    if (result != SLUICE_OK) {
+        char why[256];
+        snprintf(why, sizeof why, "%s", sluice_error_message());
+        error_set(result, "plugin \"%s\": %s", library, why);
+    }
+    return result;
+}
+
+enum sluice_result registry_load(const char *library, const struct sluice_backend_ops **out)
 {
     registry_init();
-    const struct sluice_backend_ops *known = loaded(library);
-    if (known != NULL)
-        return known;
-    if (strlen(library) >= sizeof entries[0].library) {
-        error_set(SLUICE_ERROR_INVALID, "plugin \"%s\": the name is too long", library);
-        return NULL;
-    }
+    *out = loaded(library);
+    if (*out != NULL)
+        return SLUICE_OK;
+    if (strlen(library) >= sizeof entries[0].library)
+        return error_set(SLUICE_ERROR_INVALID, "plugin \"%.40s...\": the name is too long",
+                         library);
     char path[PATH_MAX];
     const char *open_as = library;
     if (strchr(library, '/') == NULL && find_plugin(library, path))
@@ -202,35 +238,25 @@ const struct sluice_backend_ops *registry_load(const char *library)
     void *handle = dlopen(open_as, RTLD_NOW | RTLD_LOCAL);
     if (handle == NULL) {
         const char *why = dlerror();
-        error_set(SLUICE_ERROR_IO, "plugin \"%s\" cannot be opened: %s", library,
-                  why == NULL ? "unknown reason" : why);
-        return NULL;
+        return error_set(SLUICE_ERROR_IO, "plugin \"%s\" cannot be opened: %s", library,
+                         why == NULL ? "unknown reason" : why);
     }
-    const struct sluice_backend_ops *ops = dlsym(handle, "sluice_backend_plugin");
-    if (ops == NULL) {
-        error_set(SLUICE_ERROR_INVALID, "plugin \"%s\" does not export sluice_backend_plugin",
-                  library);
+    enum sluice_result result = register_plugin(handle, library);
+    if (result != SLUICE_OK) {
         dlclose(handle);
-        return NULL;
+        return result;
     }
-    enum sluice_result result = register_from(ops, library);
-    known = result == SLUICE_ERROR_STATE ? registry_find(ops->name) : loaded(library);
-    if (result != SLUICE_OK && result != SLUICE_ERROR_STATE) {
-        char why[256];
-        snprintf(why, sizeof why, "%s", sluice_error_message());
-        error_set(result, "plugin \"%s\": %s", library, why);
-        dlclose(handle);
-        return NULL;
-    }
+    *out = loaded_from(dlsym(handle, "sluice_backend_plugin"));
     fork_register();
-    return known; /* the handle stays open for good: objects and tables live in it */
+    return SLUICE_OK; /* the handle stays open for good: objects and tables live in it */
 }
 
 enum sluice_result sluice_backend_load(const char *library)
 {
+    const struct sluice_backend_ops *ops;
     if (library == NULL || *library == '\0')
         return error_set(SLUICE_ERROR_INVALID, "sluice_backend_load: no library is named");
-    return registry_load(library) == NULL ? SLUICE_ERROR_IO : SLUICE_OK;
+    return registry_load(library, &ops);
 }
 
 void registry_fork_prepare(void)

@@ -16,9 +16,9 @@ const struct sluice_backend_ops *registry_find(const char *kind);
 void registry_each(void (*fn)(const struct sluice_backend_ops *ops, void *arg), void *arg);
 
 /* Opens a plugin (a path with a slash, or a bare name that is looked for in $SLUICE_PLUGIN_PATH, in the folder
- * sluice/backends beside libsluice.so, and by the loader), registers it and returns its table; NULL with error_set(). Opening
- * the same library again finds it. Not inside sections (dlopen allocates). */
-const struct sluice_backend_ops *registry_load(const char *library);
+ * sluice/backends beside libsluice.so, and by the loader), registers it and gives its table. Opening the same
+ * library again finds it. Fails as sluice_backend_load() does, with *out NULL. Not inside sections (dlopen allocates). */
+enum sluice_result registry_load(const char *library, const struct sluice_backend_ops **out);
 
 /* Registers the built-in list. The first call does it; so tools that only read policies need no more. */
 void registry_init(void);

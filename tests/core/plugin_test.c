@@ -32,7 +32,9 @@ START_TEST(a_plugin_is_loaded_once)
     const struct sluice_backend_ops *ops = registry_find("test-plugin");
     ck_assert_ptr_nonnull(ops);
     ck_assert_int_eq(sluice_backend_load(library), SLUICE_OK);
-    ck_assert_ptr_eq(registry_load(library), ops);
+    const struct sluice_backend_ops *again;
+    ck_assert_int_eq(registry_load(library, &again), SLUICE_OK);
+    ck_assert_ptr_eq(again, ops);
 }
 END_TEST
 
@@ -43,6 +45,55 @@ START_TEST(a_bare_name_is_looked_for_in_the_plugin_path)
     snprintf(path, sizeof path, "/nowhere:%.*s", (int)(strrchr(library, '/') - library), library);
     setenv("SLUICE_PLUGIN_PATH", path, 1);
     ck_assert_msg(sluice_backend_load("test_plugin") == SLUICE_OK, "%s", sluice_error_message());
+}
+END_TEST
+
+START_TEST(its_other_names_lead_to_the_same)
+{
+    find_library();
+    char linked[PATH_MAX];
+    snprintf(linked, sizeof linked, "%s/linked.so", test_folder());
+    ck_assert_int_eq(symlink(library, linked), 0);
+    ck_assert_int_eq(sluice_backend_load(library), SLUICE_OK);
+    ck_assert_msg(sluice_backend_load(linked) == SLUICE_OK, "%s", sluice_error_message());
+    const struct sluice_backend_ops *ops;
+    ck_assert_int_eq(registry_load(linked, &ops), SLUICE_OK);
+    ck_assert_ptr_eq(ops, registry_find("test-plugin"));
+}
+END_TEST
+
+START_TEST(each_refusal_has_a_result_and_a_reason)
+{
+    char text[PATH_MAX], long_name[400];
+    snprintf(text, sizeof text, "%s/text.so", test_folder());
+    write_file(text, "This is no shared object.\n");
+    memset(long_name, 'x', sizeof long_name);
+    long_name[sizeof long_name - 1] = '\0';
+    const struct {
+        const char *library;
+        enum sluice_result result;
+        const char *reason;
+    } refusals[] = {
+        {NULL, SLUICE_ERROR_INVALID, "no library is named"},
+        {"", SLUICE_ERROR_INVALID, "no library is named"},
+        {long_name, SLUICE_ERROR_INVALID, "too long"},
+        {"/nowhere/libmine.so", SLUICE_ERROR_IO, "/nowhere/libmine.so"},
+        {"nobody_has_this", SLUICE_ERROR_IO, "nobody_has_this"},
+        {text, SLUICE_ERROR_IO, "cannot be opened"},
+        {"libm.so.6", SLUICE_ERROR_UNKNOWN, "does not export sluice_backend_plugin"},
+        {"tests/core/test_plugin_abi.so", SLUICE_ERROR_UNSUPPORTED,
+         "version 99 of the interface, this library has 1"},
+        {"tests/core/test_plugin_table.so", SLUICE_ERROR_INVALID, "alloc"},
+        {"tests/core/test_plugin_taken.so", SLUICE_ERROR_STATE, "\"pool\" exists already"},
+    };
+    for (size_t i = 0; i < LENGTH(refusals); i++) {
+        const char *name = refusals[i].library == NULL ? "(null)" : refusals[i].library;
+        enum sluice_result result = sluice_backend_load(refusals[i].library);
+        ck_assert_msg(result == refusals[i].result, "%s: %s: %s", name, sluice_result_name(result),
+                      sluice_error_message());
+        ck_assert_msg(strstr(sluice_error_message(), refusals[i].reason) != NULL, "%s: %s", name,
+                      sluice_error_message());
+    }
 }
 END_TEST
 
@@ -100,6 +151,8 @@ int main(void)
     tcase_set_timeout(cases[0], 60);
     tcase_add_test(cases[0], a_plugin_is_loaded_once);
     tcase_add_test(cases[0], a_bare_name_is_looked_for_in_the_plugin_path);
+    tcase_add_test(cases[0], its_other_names_lead_to_the_same);
+    tcase_add_test(cases[0], each_refusal_has_a_result_and_a_reason);
     tcase_add_test(cases[0], a_policy_uses_it);
     tcase_add_test(cases[0], its_refusal_fails_allocations_alone);
     tcase_add_test(cases[0], it_goes_on_after_a_fork);

@@ -256,23 +256,6 @@ START_TEST(an_arena_that_cannot_be_made_fails_the_allocation)
 }
 END_TEST
 
-/* ---- Plugins that are none -------------------------------------------------------------------- */
-
-START_TEST(libraries_that_are_no_plugins_are_refused)
-{
-    ck_assert_int_eq(sluice_backend_load("/nowhere/libmine.so"), SLUICE_ERROR_IO);
-    ck_assert_ptr_nonnull(strstr(sluice_error_message(), "/nowhere/libmine.so"));
-    ck_assert_int_ne(sluice_backend_load("libm.so.6"), SLUICE_OK);
-    ck_assert_ptr_nonnull(strstr(sluice_error_message(), "sluice_backend_plugin"));
-    ck_assert_int_eq(sluice_backend_load(NULL), SLUICE_ERROR_INVALID);
-    ck_assert_int_eq(sluice_backend_load(""), SLUICE_ERROR_INVALID);
-    char long_name[400];
-    memset(long_name, 'x', sizeof long_name);
-    long_name[sizeof long_name - 1] = '\0';
-    ck_assert_int_ne(sluice_backend_load(long_name), SLUICE_OK);
-}
-END_TEST
-
 int main(void)
 {
     TCase *cases[] = {tcase_create("tables"), tcase_create("served")};
@@ -283,7 +266,6 @@ int main(void)
     tcase_add_test(cases[0], names_are_unique_and_tables_are_copied);
     tcase_add_test(cases[0], a_shorter_table_has_no_optional_entries);
     tcase_add_test(cases[0], there_is_room_for_many);
-    tcase_add_test(cases[0], libraries_that_are_no_plugins_are_refused);
     tcase_add_test(cases[1], a_registered_backend_serves);
     tcase_add_test(cases[1], an_arena_that_cannot_be_made_fails_the_allocation);
     return run_suite("registry", cases, LENGTH(cases));

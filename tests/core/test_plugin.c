@@ -1,9 +1,19 @@
-/* test_plugin.c - the smallest plugin: libc's malloc, and one option. */
+/* test_plugin.c - the smallest plugin: libc's malloc, and one option. It is built again with a mistake at a time. */
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <sluice/backend.h>
+
+#ifndef TEST_PLUGIN_ABI_VERSION
+#define TEST_PLUGIN_ABI_VERSION SLUICE_BACKEND_ABI_VERSION
+#endif
+#ifndef TEST_PLUGIN_NAME
+#define TEST_PLUGIN_NAME "test-plugin"
+#endif
+#ifndef TEST_PLUGIN_ALLOC
+#define TEST_PLUGIN_ALLOC alloc
+#endif
 
 static enum sluice_result create(const struct sluice_arena_config *config, void **arena)
 {
@@ -52,12 +62,12 @@ static void stats(void *arena, struct sluice_backend_stats *out)
 }
 
 __attribute__((visibility("default"))) const struct sluice_backend_ops sluice_backend_plugin = {
-    .abi_version = SLUICE_BACKEND_ABI_VERSION,
+    .abi_version = TEST_PLUGIN_ABI_VERSION,
     .struct_size = sizeof(struct sluice_backend_ops),
-    .name = "test-plugin",
+    .name = TEST_PLUGIN_NAME,
     .arena_create = create,
     .arena_destroy = destroy,
-    .alloc = alloc,
+    .alloc = TEST_PLUGIN_ALLOC,
     .free = release,
     .usable_size = usable_size,
     .stats = stats,

@@ -202,8 +202,12 @@ SLUICE_API enum sluice_result sluice_backend_error(enum sluice_result result, co
  * Errors: SLUICE_ERROR_INVALID (the message says which field), SLUICE_ERROR_STATE (the name is taken). */
 SLUICE_API enum sluice_result sluice_backend_register(const struct sluice_backend_ops *ops);
 
-/* Opens a plugin and registers it; a plugin that is registered already is SLUICE_OK. A policy with `kind: plugin` does so
- * by itself. Error: SLUICE_ERROR_IO, whatever the reason; the message says it. */
+/* Opens a plugin and registers it; a plugin that is registered already is SLUICE_OK, also under another name of its file.
+ * A policy with `kind: plugin` does so by itself. The message names the library and says why.
+ * Errors: SLUICE_ERROR_IO (there is no such file, or the dynamic linker cannot open it), SLUICE_ERROR_UNKNOWN (it does not
+ * export sluice_backend_plugin), SLUICE_ERROR_UNSUPPORTED (it was built for another SLUICE_BACKEND_ABI_VERSION),
+ * SLUICE_ERROR_INVALID (NULL or an overlong name; or the table is not valid), SLUICE_ERROR_STATE (its kind's name is taken
+ * by another backend), SLUICE_ERROR_LIMIT (no room for another backend). Then nothing was registered. */
 SLUICE_API enum sluice_result sluice_backend_load(const char *library);
 
 #ifdef __cplusplus
