@@ -1,8 +1,10 @@
 /* limit.c - see limit.h. */
 #include "core/limit.h"
 
+#include "core/bootstrap.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/meta.h"
 #include "core/route.h"
 
 /* What a thread takes in advance, or keeps of what it freed (twice this at most). Under a limit it is so small a part
@@ -10,14 +12,53 @@
 #define ADVANCE           ((int64_t)256 << 10)
 #define ADVANCES_IN_LIMIT 1024
 
-static _Atomic(sluice_limit_callback *) callback;
-static _Atomic(void *) callback_arg;
+/* Function and argument are published as one. A record is never changed or released, as a thread may be about to call
+ * what it found there; a pair that was set before is found again, so that changing to and fro takes no memory. */
+struct callback {
+    sluice_limit_callback *fn;
+    void *arg;
+    struct callback *older;
+};
+
+static _Atomic(struct callback *) callbacks; /* all of them, newest first */
+static _Atomic(struct callback *) callback;  /* the one in force, or NULL */
+
+/* In a section. NULL without memory. */
+static struct callback *callback_of(sluice_limit_callback *fn, void *arg)
+{
+    struct callback *newest = atomic_load_explicit(&callbacks, memory_order_acquire);
+    for (struct callback *c = newest; c != NULL; c = c->older)
+        if (c->fn == fn && c->arg == arg)
+            return c;
+    struct callback *made = meta_alloc(sizeof *made);
+    if (made == NULL)
+        return NULL;
+    *made = (struct callback){fn, arg, newest};
+    while (!atomic_compare_exchange_weak_explicit(&callbacks, &made->older, made,
+                                                  memory_order_acq_rel, memory_order_acquire))
+        ;
+    return made;
+}
 
 void sluice_on_limit(sluice_limit_callback *fn, void *arg)
 {
-    atomic_store_explicit(&callback, NULL, memory_order_release);
-    atomic_store_explicit(&callback_arg, arg, memory_order_release);
-    atomic_store_explicit(&callback, fn, memory_order_release);
+    struct callback *found = NULL;
+    bootstrap_wait();
+    while (fn != NULL && found == NULL) {
+        struct thread *t = thread_current();
+        if (t != NULL && thread_enter(t)) {
+            found = callback_of(fn, arg);
+            thread_leave(t);
+        } else if (thread_is_diverted()) {
+            thread_outlast_fork();
+            continue;
+        }
+        if (found == NULL) {
+            log_line(LOG_LEVEL_ERROR, "sluice_on_limit: no memory; the callback stays as it was");
+            return;
+        }
+    }
+    atomic_store_explicit(&callback, found, memory_order_release);
 }
 
 static uint64_t load(const _Atomic uint64_t *n)
@@ -133,9 +174,9 @@ static void notify(struct module *m, bool hard)
     uint64_t limit = load(hard ? &m->hard : &m->soft), held = load(&m->held);
     log_line(LOG_LEVEL_WARN, "module \"%s\" reached its %s limit: %llu of %llu bytes", m->name,
              hard ? "hard" : "soft", (unsigned long long)held, (unsigned long long)limit);
-    sluice_limit_callback *fn = atomic_load_explicit(&callback, memory_order_acquire);
-    if (fn != NULL)
-        fn(m->id, hard, held, limit, atomic_load_explicit(&callback_arg, memory_order_acquire));
+    const struct callback *c = atomic_load_explicit(&callback, memory_order_acquire);
+    if (c != NULL)
+        c->fn(m->id, hard, held, limit, c->arg);
     telling = false;
 }
 

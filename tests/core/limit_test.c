@@ -292,6 +292,59 @@ START_TEST(hard_notify_tells_and_fails)
 }
 END_TEST
 
+static int first_arg, second_arg;
+static _Atomic uint32_t told_first, told_second;
+static _Atomic bool mismatched, told_enough;
+
+static void first_callback(sluice_module m, int hard, uint64_t held, uint64_t limit, void *arg)
+{
+    atomic_fetch_add(&told_first, 1);
+    if (arg != &first_arg)
+        atomic_store(&mismatched, true);
+}
+
+static void second_callback(sluice_module m, int hard, uint64_t held, uint64_t limit, void *arg)
+{
+    atomic_fetch_add(&told_second, 1);
+    if (arg != &second_arg)
+        atomic_store(&mismatched, true);
+}
+
+static void *change_callbacks(void *index)
+{
+    while (!atomic_load(&told_enough)) {
+        sluice_on_limit(first_callback, &first_arg);
+        sluice_on_limit(second_callback, &second_arg);
+    }
+    return NULL;
+}
+
+static void *run_into_the_limit(void *index)
+{
+    if ((uintptr_t)index == 0)
+        return change_callbacks(index);
+    uint64_t end = now_ms() + 20000;
+    while ((atomic_load(&told_first) < 20000 || atomic_load(&told_second) < 20000) &&
+           now_ms() < end)
+        ck_assert_ptr_null(sluice_malloc(shared, 8 * MIB));
+    atomic_store(&told_enough, true);
+    return NULL;
+}
+
+START_TEST(a_callback_is_called_with_its_own_argument)
+{
+    silence();
+    shared = limited("mmap", "hard: 4MiB, on_hard: notify");
+    uint64_t before = process_stats().metadata_bytes;
+    run_threads(3, run_into_the_limit);
+    ck_assert(!atomic_load(&mismatched));
+    ck_assert_uint_gt(atomic_load(&told_first), 0);
+    ck_assert_uint_gt(atomic_load(&told_second), 0);
+    /* However often they changed: a pair that was there before is found again. */
+    ck_assert_uint_le(process_stats().metadata_bytes, before + 256 * KIB);
+}
+END_TEST
+
 START_TEST(soft_fail_refuses_from_there)
 {
     sluice_module m = limited(kinds[_i], "soft: 4MiB, hard: 100MiB, on_soft: fail, on_hard: abort");
@@ -406,6 +459,7 @@ int main(void)
     tcase_add_loop_test(cases[1], threads_that_end_leave_the_count_right, 0, n);
     tcase_add_loop_test(cases[2], soft_notify_tells_once_until_it_has_fallen, 0, n);
     tcase_add_loop_test(cases[2], hard_notify_tells_and_fails, 0, n);
+    tcase_add_test(cases[2], a_callback_is_called_with_its_own_argument);
     tcase_add_loop_test(cases[2], soft_fail_refuses_from_there, 0, n);
     tcase_add_loop_test(cases[2], fallback_serves_from_elsewhere, 0, n);
     tcase_add_loop_test(cases[2], hard_trim_makes_room, 0, n);

@@ -289,7 +289,10 @@ SLUICE_API enum sluice_result sluice_stats_process(struct sluice_process_stats *
 SLUICE_API size_t sluice_trim(sluice_module module);
 
 /* Called when a module crosses a limit whose action is `notify`: outside all locks, in the thread that crossed it; it may
- * allocate. `hard` is 0 for the soft limit. One function for the process; NULL removes it. */
+ * allocate. `hard` is 0 for the soft limit. One function for the process; NULL removes it. Function and argument change
+ * together: no call gets one pair's function with another's argument. A call that began before the change may still be
+ * under way, or about to begin, when sluice_on_limit() returns; so code and argument of a pair that was set must stay valid
+ * while threads allocate, best for the life of the process (a few bytes are kept for each different pair). */
 typedef void sluice_limit_callback(sluice_module module, int hard, uint64_t held_bytes,
                                    uint64_t limit_bytes, void *arg);
 SLUICE_API void sluice_on_limit(sluice_limit_callback *fn, void *arg);
