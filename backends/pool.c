@@ -8,6 +8,7 @@
 
 #include "core/arena.h"
 #include "core/error.h"
+#include "core/log.h"
 #include "core/meta.h"
 #include "core/os.h"
 #include "core/thread.h"
@@ -639,10 +640,17 @@ static enum sluice_result pool_arena_create(const struct sluice_arena_config *co
                              (unsigned long long)value(a, POOL_PREALLOCATE));
         }
         struct slab_chunk *c = a->by_free[SLAB_PIECES];
-        if (os_populate(c->chunk.base, CHUNK_SIZE) && c->dirty_pieces == 0) {
+        int why = os_populate(c->chunk.base, CHUNK_SIZE);
+        if (c->dirty_pieces == 0) { /* also after a failure: some pages may be resident */
             c->dirty_pieces = c->free_pieces;
             c->freed_ms = pool_ms(os_now());
             a->dirty_bytes += CHUNK_SIZE;
+        }
+        if (why != 0) {
+            log_line(LOG_LEVEL_WARN, "backend \"%s\": preallocation ends at %llu of %llu bytes: %s",
+                     config->name, (unsigned long long)i * CHUNK_SIZE,
+                     (unsigned long long)value(a, POOL_PREALLOCATE), strerrordesc_np(why));
+            break;
         }
     }
     *arena = a;

@@ -23,13 +23,21 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-static void *map_raw(void *hint, size_t size, int extra)
+/* *why gets the error number of a NULL. */
+static void *map_at(void *hint, size_t size, int extra, int *why)
 {
     int saved = errno;
     void *p = mmap(hint, size, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | extra, -1, 0);
+    *why = errno;
     errno = saved;
     return p == MAP_FAILED ? NULL : p;
+}
+
+static void *map_raw(void *hint, size_t size, int extra)
+{
+    int why;
+    return map_at(hint, size, extra, &why);
 }
 
 void *os_map(size_t size, size_t alignment)
@@ -58,11 +66,14 @@ void *os_map_within(size_t size, size_t alignment, uintptr_t low, uintptr_t high
 {
     uintptr_t at = (low + alignment - 1) & ~(uintptr_t)(alignment - 1);
     for (; at >= low && at + size >= at && at + size <= high; at += alignment) {
-        void *p = map_raw((void *)at, size, MAP_FIXED_NOREPLACE);
+        int why;
+        void *p = map_at((void *)at, size, MAP_FIXED_NOREPLACE, &why);
         if (p == (void *)at)
             return p;
         if (p != NULL)
             os_unmap(p, size); /* a kernel that does not know the flag took it as a hint */
+        else if (why != EEXIST)
+            return NULL; /* what is refused for want of memory is refused everywhere */
     }
     return NULL;
 }
@@ -122,17 +133,17 @@ bool os_huge_available(void)
     return k == 2;
 }
 
-bool os_populate(void *p, size_t size)
+int os_populate(void *p, size_t size)
 {
     int saved = errno;
-    bool ok = madvise(p, size, MADV_POPULATE_WRITE) == 0;
+    int why = madvise(p, size, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
     errno = saved;
-    if (ok)
-        return true;
+    if (why != EINVAL)
+        return why;
     /* Before Linux 5.14: touch each page without changing it. */
     for (size_t i = 0; i < size; i += OS_PAGE_SIZE)
         __atomic_fetch_or((char *)p + i, 0, __ATOMIC_RELAXED);
-    return true;
+    return 0;
 }
 
 bool os_read(void *to, const void *from, size_t size)

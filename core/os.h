@@ -12,7 +12,7 @@
  * address space. `alignment` is a power of two of at least a page. Sizes are multiples of a page. */
 void *os_map(size_t size, size_t alignment);
 
-/* As os_map, at addresses inside [low, high) only; NULL when nothing is free there. */
+/* As os_map, at addresses inside [low, high) only; NULL when nothing is free there, or the system has no memory. */
 void *os_map_within(size_t size, size_t alignment, uintptr_t low, uintptr_t high);
 
 /* false: the kernel refused (its table of mappings is full); the range is still mapped. */
@@ -32,8 +32,8 @@ void os_advise_huge(void *p, size_t size, enum os_huge huge);
 /* Whether madvise(MADV_HUGEPAGE) has an effect here (/sys/kernel/mm/transparent_hugepage/enabled). */
 bool os_huge_available(void);
 
-/* Makes the pages resident now, without changing them; false where it could not. */
-bool os_populate(void *p, size_t size);
+/* Makes the pages resident now, without changing them. 0, or the error number; then some of them may be. */
+int os_populate(void *p, size_t size);
 
 /* Copies from an address that may be no memory at all; false then. A system call: for questions, not for allocation. */
 bool os_read(void *to, const void *from, size_t size);
