@@ -182,9 +182,12 @@ static void install(struct tcache *c, const struct route_rule *rules, const stru
 static void *alloc_by_rule(struct thread *t, struct tcache *c, struct route *route,
                            struct route_rule *rule, size_t size, size_t alignment, unsigned flags)
 {
-    struct sluice_arena *a = route_rule_arena(route, rule);
-    if (a == NULL)
+    bool asked;
+    struct sluice_arena *a = route_rule_arena(route, rule, &asked);
+    if (a == NULL) {
+        t->no_arena = asked ? ARENA_REFUSED : ARENA_REFUSED_BEFORE;
         return NULL;
+    }
     void *p = arena_alloc(t, a, size, alignment, flags);
     if (p != NULL && is_fast(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
         install(c, route->rules, rule, t->heaps[a->id], size);
@@ -257,10 +260,11 @@ static void *alloc_in_section(struct thread *t, struct module *m, size_t size, s
         bool bounded = rule->backend->ops->max_size != 0;
         if ((bounded ? needed : size) > rule->max_size)
             continue;
+        t->no_arena = ARENA_THERE;
         void *p = alloc_by_rule(t, c, route, rule, size, alignment, flags);
         if (p != NULL)
             return p;
-        if (t->limit_hit || !bounded)
+        if (t->limit_hit || (!bounded && t->no_arena == ARENA_THERE))
             break;
     }
     if (t->limit_hit && route->hard_fallback != NULL) {
@@ -298,10 +302,15 @@ static void *fail(struct module *m, int error)
     return NULL;
 }
 
-static void *fail_size(struct module *m, size_t size, bool limit_hit)
+static void *fail_size(struct module *m, size_t size, bool limit_hit, enum no_arena no_arena)
 {
     if (limit_hit)
         limit_explain(m, size);
+    else if (no_arena != ARENA_THERE)
+        error_set(SLUICE_ERROR_NO_MEMORY,
+                  "module \"%s\": no memory for %zu bytes: their backend has no arena (why, stands "
+                  "in the log)",
+                  m->name, size);
     else
         error_set(SLUICE_ERROR_NO_MEMORY, "module \"%s\": no memory for %zu bytes", m->name, size);
     return fail(m, ENOMEM);
@@ -321,11 +330,12 @@ static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t s
         return fail(NULL, EINVAL);
     }
     if (UNLIKELY(size > (size_t)PTRDIFF_MAX - alignment))
-        return fail_size(m, size, false);
+        return fail_size(m, size, false, ARENA_THERE);
     int saved = errno;
     threads_reap();
     void *p = NULL;
     bool limit_hit = false;
+    enum no_arena no_arena = ARENA_THERE;
     for (int attempt = 0; p == NULL && attempt < 2; attempt++) {
         struct thread *t = thread_current();
         if (t == NULL || !thread_enter(t)) {
@@ -337,17 +347,20 @@ static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t s
             break;
         }
         t->limit_hit = false;
+        t->no_arena = ARENA_THERE;
         p = alloc_in_section(t, m, size == 0 ? 1 : size, alignment, flags, where);
         limit_hit = t->limit_hit;
+        no_arena = t->no_arena;
         thread_leave(t);
         if (UNLIKELY(atomic_load_explicit(&m->pending, memory_order_relaxed) != 0))
             limit_act_soft(m);
-        if (p == NULL && (attempt > 0 || !limit_act_hard(m, size, limit_hit)))
+        if (p == NULL && (attempt > 0 || (!limit_hit && no_arena == ARENA_REFUSED_BEFORE) ||
+                          !limit_act_hard(m, size, limit_hit)))
             break;
     }
     after_slow();
     if (p == NULL)
-        return fail_size(m, size, limit_hit);
+        return fail_size(m, size, limit_hit, no_arena);
     errno = saved;
     return p;
 }
@@ -771,7 +784,7 @@ void *sluice_realloc(sluice_module module, void *p, size_t size)
         misuse("sluice_realloc", p);
     struct module *m = at.arena == NULL ? module_get(SLUICE_MODULE_DEFAULT) : at.arena->module;
     if (UNLIKELY(size > (size_t)PTRDIFF_MAX - ALLOC_ALIGNMENT))
-        return fail_size(m, size, false);
+        return fail_size(m, size, false, ARENA_THERE);
     /* Close enough: the object stays. */
     if (at.place == PLACE_SLAB ? size <= at.usable && (size >= at.usable / 2 || at.usable == 16)
                                : size <= at.usable && at.usable - size < at.usable / 8)

@@ -139,16 +139,11 @@ static struct sluice_arena *arena_create(struct module *module, const struct pol
     if (why != SLUICE_OK) {
         if (why == SLUICE_ERROR_NO_MEMORY)
             error_set(why, "no memory for an arena of backend \"%s\"", b->name);
-        if (!module->complained)
-            log_line(LOG_LEVEL_ERROR, "module \"%s\": no arena of backend \"%s\": %s", module->name,
-                     b->name, sluice_error_message());
-        module->complained = true;
         meta_region_destroy(memory);
         meta_free(a, sizeof *a);
         give_id(id);
         return NULL;
     }
-    module->complained = false;
     a->module_next = module->arenas;
     module->arenas = a;
     a->next = all;

@@ -74,7 +74,7 @@ struct heap {
 };
 
 /* The arena for a module and a named backend of a policy, made when it does not exist. NULL: no memory, or
- * what the backend said (error_set, logged once). Inside sections. */
+ * what the backend said (error_set). Inside sections. */
 struct sluice_arena *arena_get(struct module *module, const struct policy_backend *backend);
 
 /* One of an instance of a phase, for this module; never shared. NULL as arena_get(). Inside sections. */

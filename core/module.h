@@ -28,7 +28,6 @@ struct module {
     _Atomic bool over_soft;   /* the soft action was carried out and held has not fallen since */
     _Atomic uint32_t pending; /* LIMIT_PENDING_...: to do when outside of sections */
 
-    bool complained; /* that no arena can be made, since the last that could; in the arenas lock */
     _Atomic uint64_t failed;       /* allocations */
     _Atomic uint64_t peak;         /* live bytes */
     _Atomic uint64_t grown;        /* bytes handed to caches since the peak was last looked at */

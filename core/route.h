@@ -21,6 +21,8 @@ struct route_rule {
     size_t max_size; /* the smaller of the rule's and the backend's */
     const struct policy_backend *backend;
     _Atomic(struct sluice_arena *) arena; /* made on first use */
+    _Atomic uint32_t refusals;            /* of making it, in a row */
+    _Atomic uint64_t ask_again;           /* not before then: CLOCK_MONOTONIC, ns */
 };
 
 struct route {
@@ -64,8 +66,10 @@ struct route *route_of(struct route_table *table, struct module *module);
 /* The rule that serves a size, or NULL. */
 struct route_rule *route_rule_for(struct route *route, size_t size);
 
-/* The arena of a rule, made when need be. In a section. NULL: see arena_get(). */
-struct sluice_arena *route_rule_arena(struct route *route, struct route_rule *rule);
+/* The arena of a rule, made when need be. In a section. NULL: the backend refuses (see arena_get()), or has refused and is
+ * asked again later: after 1 ms, twice as long each time, a second at most, or by the next table. *asked tells which.
+ * Logged once for a table. */
+struct sluice_arena *route_rule_arena(struct route *route, struct route_rule *rule, bool *asked);
 
 /* Makes a table. NULL without memory. */
 struct route_table *route_table_create(struct policy *policy);

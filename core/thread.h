@@ -47,6 +47,9 @@ struct tcache {
 /* Phases that a thread may have entered at one time. */
 #define THREAD_PHASES 16
 
+/* Why a rule did not serve: its backend refused to make an arena, just now or before. */
+enum no_arena { ARENA_THERE, ARENA_REFUSED, ARENA_REFUSED_BEFORE };
+
 struct thread {
     _Atomic uint32_t active;      /* 1 inside a section; written by the thread alone */
     _Atomic uint32_t cache_limit; /* cache[] may be used below this module id; 0: held */
@@ -55,11 +58,12 @@ struct thread {
 
     uint32_t cache_capacity;
     uint32_t heap_capacity;
-    struct heap **heaps;  /* by arena id; NULL where this thread never used the arena */
-    uint32_t number;      /* small, reused */
-    bool limit_hit;       /* limit_charge() refused something of this thread */
-    bool beyond_limit;    /* the allocation in hand may pass the hard limit (on_hard: fallback) */
-    uint32_t phase_depth; /* instances that it has entered, innermost last; the thread alone */
+    struct heap **heaps;    /* by arena id; NULL where this thread never used the arena */
+    uint32_t number;        /* small, reused */
+    bool limit_hit;         /* limit_charge() refused something of this thread */
+    bool beyond_limit;      /* the allocation in hand may pass the hard limit (on_hard: fallback) */
+    enum no_arena no_arena; /* what the last rule that was tried found */
+    uint32_t phase_depth;   /* instances that it has entered, innermost last; the thread alone */
     struct phase_instance *phases[THREAD_PHASES];
     bool gone; /* the thread does not exist in this process (after fork) */
     struct thread *next, *prev;

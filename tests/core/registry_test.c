@@ -2,10 +2,12 @@
 #include "core/registry.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/header.h"
 #include "tests/support/testing.h"
@@ -15,10 +17,18 @@
 static _Atomic uint32_t arenas, out;
 static uint64_t seen_value;
 
+/* Number 13 refuses, until lucky; number 12 has no memory then. */
+static _Atomic uint32_t refusals;
+static _Atomic bool lucky;
+
 static enum sluice_result plain_create(const struct sluice_arena_config *config, void **arena)
 {
-    if (config->values[0] == 13)
-        return SLUICE_ERROR_UNSUPPORTED;
+    if ((config->values[0] == 12 || config->values[0] == 13) && !atomic_load(&lucky)) {
+        atomic_fetch_add(&refusals, 1);
+        if (config->values[0] == 12)
+            return SLUICE_ERROR_NO_MEMORY;
+        return sluice_backend_error(SLUICE_ERROR_UNSUPPORTED, "not on this machine");
+    }
     seen_value = config->values[0];
     atomic_fetch_add(&arenas, 1);
     *arena = &arenas;
@@ -256,6 +266,115 @@ START_TEST(an_arena_that_cannot_be_made_fails_the_allocation)
 }
 END_TEST
 
+#define REFUSING(number, route)                                                         \
+    "default: mmap\nbackends: {bad: {kind: plain, number: " number "}}\nmodules: {m: {" \
+    "route: " route "}}\n"
+
+static unsigned count_in(const char *text, const char *what)
+{
+    unsigned n = 0;
+    for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+        n++;
+    return n;
+}
+
+static _Atomic uint32_t served;
+
+static void *allocate_for_a_while(void *ms)
+{
+    sluice_module m = use_module("m");
+    for (uint64_t end = now_ms() + (uintptr_t)ms; now_ms() < end;) {
+        void *p = sluice_malloc(m, 100);
+        atomic_fetch_add(&served, p != NULL);
+        sluice_free(p);
+    }
+    return NULL;
+}
+
+/* Four threads allocate for two seconds. What the child says is its outcome. */
+static void fall_back(void *number)
+{
+    pthread_t threads[4];
+    struct sluice_backend_ops ops = plain();
+    sluice_backend_register(&ops);
+    bool memory = strcmp(number, "12") == 0;
+    use_policy(memory ? REFUSING("12", "[{max_size: 4KiB, to: bad}, {to: mmap}]")
+                      : REFUSING("13", "[{max_size: 4KiB, to: bad}, {to: mmap}]"));
+    for (size_t i = 0; i < LENGTH(threads); i++)
+        pthread_create(&threads[i], NULL, allocate_for_a_while, (void *)2000);
+    for (size_t i = 0; i < LENGTH(threads); i++)
+        pthread_join(threads[i], NULL);
+    /* The next rule that takes the size serves; the refused one is asked a few times at the start, then once a second. */
+    uint32_t asked = atomic_load(&refusals);
+    fprintf(stderr, "%u served, asked %u times\n", atomic_load(&served), asked);
+    void *p = sluice_malloc(use_module("m"), 100);
+    if (asked < 3 || asked > 30 || atomic_load(&served) < 1000 || strcmp(kind_of(p), "mmap") != 0 ||
+        stats_of(use_module("m")).failed_allocations != 0)
+        _exit(1);
+    sluice_free(p);
+}
+
+START_TEST(a_refused_arena_is_told_once_and_the_next_rule_serves)
+{
+    static char numbers[][4] = {"12", "13"};
+    struct child child = run_child(fall_back, numbers[_i], 30000);
+    ck_assert_msg(child_succeeded(&child), "%x: %s", (unsigned)child.status, child.error);
+    ck_assert_msg(count_in(child.error, "no arena of backend \"bad\"") == 1, "%s", child.error);
+    if (_i == 1)
+        ck_assert_ptr_nonnull(strstr(child.error, "not on this machine"));
+}
+END_TEST
+
+static bool is_served_by_plain(void *module)
+{
+    void *p = sluice_malloc(*(sluice_module *)module, 100);
+    bool plain_serves = p != NULL && strcmp(kind_of(p), "plain") == 0;
+    sluice_free(p);
+    return plain_serves;
+}
+
+START_TEST(a_refused_arena_is_asked_for_again)
+{
+    struct sluice_backend_ops ops = plain();
+    ck_assert_int_eq(sluice_backend_register(&ops), SLUICE_OK);
+    use_policy(REFUSING("13", "[{max_size: 4KiB, to: bad}, {to: mmap}]"));
+    sluice_module m = use_module("m");
+    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr));
+    for (int i = 0; i < 10000; i++)
+        ck_assert(!is_served_by_plain(&m));
+    atomic_store(&lucky, true); /* after a while, by itself */
+    ck_assert(wait_until(is_served_by_plain, &m, 5000));
+    /* At a reload at once. */
+    atomic_store(&lucky, false);
+    use_policy(REFUSING("13", "[{max_size: 4KiB, to: bad}, {to: mmap}]") "# new\n");
+    use_policy("default: mmap\n");
+    ck_assert(wait_until(no_arena, NULL, 20000));
+    use_policy(REFUSING("13", "[{max_size: 4KiB, to: bad}, {to: mmap}]"));
+    uint64_t end = now_ms() + 1500;
+    while (now_ms() < end)
+        ck_assert(!is_served_by_plain(&m));
+    atomic_store(&lucky, true);
+    use_policy(REFUSING("13", "[{max_size: 4KiB, to: bad}, {to: mmap}]"));
+    ck_assert(is_served_by_plain(&m));
+}
+END_TEST
+
+START_TEST(without_another_rule_the_allocation_fails_and_says_why)
+{
+    struct sluice_backend_ops ops = plain();
+    ck_assert_int_eq(sluice_backend_register(&ops), SLUICE_OK);
+    use_policy(REFUSING("13", "bad"));
+    sluice_module m = use_module("m");
+    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr));
+    for (int i = 0; i < 1000; i++) {
+        ck_assert_ptr_null(sluice_malloc(m, 100));
+        ck_assert_ptr_nonnull(strstr(sluice_error_message(), "\"m\""));
+        ck_assert_ptr_nonnull(strstr(sluice_error_message(), "arena"));
+    }
+    ck_assert_uint_le(atomic_load(&refusals), 20);
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases[] = {tcase_create("tables"), tcase_create("served")};
@@ -268,5 +387,8 @@ int main(void)
     tcase_add_test(cases[0], there_is_room_for_many);
     tcase_add_test(cases[1], a_registered_backend_serves);
     tcase_add_test(cases[1], an_arena_that_cannot_be_made_fails_the_allocation);
+    tcase_add_loop_test(cases[1], a_refused_arena_is_told_once_and_the_next_rule_serves, 0, 2);
+    tcase_add_test(cases[1], a_refused_arena_is_asked_for_again);
+    tcase_add_test(cases[1], without_another_rule_the_allocation_fails_and_says_why);
     return run_suite("registry", cases, LENGTH(cases));
 }
