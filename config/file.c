@@ -25,14 +25,20 @@ static const char *read_all(int fd, char *buffer, size_t capacity, size_t *lengt
 }
 
 /* Regular files, pipes and devices: what a read can be expected to come back from. */
-static const char *prepare(int fd, struct file_identity *identity)
+static const char *prepare(int fd, struct policy_file_state *state)
 {
     struct stat status;
     if (fstat(fd, &status) != 0)
         return strerrordesc_np(errno);
     if (S_ISDIR(status.st_mode))
         return "this is a folder";
-    *identity = (struct file_identity){status.st_dev, status.st_ino};
+    *state = (struct policy_file_state){
+        .device = status.st_dev,
+        .inode = status.st_ino,
+        .size = (uint64_t)status.st_size,
+        .seconds = status.st_mtim.tv_sec,
+        .nanoseconds = status.st_mtim.tv_nsec,
+    };
     int flags = fcntl(fd, F_GETFL);
     if (flags >= 0)
         fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
@@ -40,13 +46,13 @@ static const char *prepare(int fd, struct file_identity *identity)
 }
 
 const char *file_read(const char *name, char *buffer, size_t capacity, size_t *length,
-                      struct file_identity *identity)
+                      struct policy_file_state *state)
 {
     /* Not to hang in open() on a pipe that nobody writes to. */
     int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return strerrordesc_np(errno);
-    const char *mistake = prepare(fd, identity);
+    const char *mistake = prepare(fd, state);
     if (!mistake)
         mistake = read_all(fd, buffer, capacity, length);
     close(fd);

@@ -5,18 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct meta_region;
+#include "core/policy.h"
 
-/* Which file a name led to at the moment of reading: two names of one file have the same. */
-struct file_identity {
-    uint64_t device, inode;
-};
+struct meta_region;
 
 /* Reads the file into buffer. NULL on success; else what went wrong, as a constant text. A file
  * of more than `capacity` bytes gives *length == capacity. Pipes can be read too; folders
- * cannot. */
+ * cannot. *state gets what the file was before the first byte was read. */
 const char *file_read(const char *name, char *buffer, size_t capacity, size_t *length,
-                      struct file_identity *identity);
+                      struct policy_file_state *state);
 
 /* `name` as a file that `base` mentions: an absolute name stays, another is taken from base's
  * folder (from the working directory when base is no file name, such as "<string>"). NULL

@@ -13,7 +13,7 @@
 struct chain {
     const struct chain *parent;
     const char *name;
-    struct file_identity identity;
+    struct policy_file_state state;
     size_t depth; /* 0: the file that was asked for */
 };
 
@@ -63,7 +63,7 @@ static struct chain_text chain_text(const struct chain *chain, const char *name)
     return out;
 }
 
-static bool remember(struct reader *reader, const char *name)
+static bool remember(struct reader *reader, const char *name, const struct policy_file_state *state)
 {
     const char *absolute = file_absolute(reader->memory, name);
     if (!absolute) {
@@ -74,8 +74,10 @@ static bool remember(struct reader *reader, const char *name)
         if (strcmp(reader->files[i], absolute) == 0)
             return true;
     }
-    if (reader->file_count < sizeof(reader->files) / sizeof(reader->files[0]))
+    if (reader->file_count < sizeof(reader->files) / sizeof(reader->files[0])) {
+        reader->file_states[reader->file_count] = *state;
         reader->files[reader->file_count++] = absolute;
+    }
     return true;
 }
 
@@ -106,21 +108,20 @@ static const struct node *read_included(struct reader *reader, const struct chai
     reader->files_read++;
     size_t length = 0;
     const char *mistake =
-        file_read(self.name, reader->text, reader->limits->file_bytes + 1, &length, &self.identity);
+        file_read(self.name, reader->text, reader->limits->file_bytes + 1, &length, &self.state);
     if (mistake) {
         report_error(reader->report, entry->mark, "cannot read the included file: %s: %s",
                      chain_text(parent, self.name).text, mistake);
         return NULL;
     }
     for (const struct chain *up = parent; up; up = up->parent) {
-        if (up->identity.device == self.identity.device &&
-            up->identity.inode == self.identity.inode) {
+        if (up->state.device == self.state.device && up->state.inode == self.state.inode) {
             report_error(reader->report, entry->mark, "files include each other in a circle: %s",
                          chain_text(parent, self.name).text);
             return NULL;
         }
     }
-    if (!remember(reader, self.name))
+    if (!remember(reader, self.name, &self.state))
         return NULL;
     const struct node *tree = yaml_read_tree(reader, self.name, reader->text, length);
     return tree ? with_includes(reader, &self, tree) : NULL;
@@ -159,18 +160,20 @@ const struct node *include_read_file(struct reader *reader, const char *name)
 {
     struct chain self = {.name = reader_keep_text(reader, name)};
     size_t length = 0;
-    if (!self.name || !remember(reader, self.name))
+    if (!self.name)
         return NULL;
     reader->root.file = self.name;
     reader->from_file = true;
     reader->files_read++;
     const char *mistake =
-        file_read(self.name, reader->text, reader->limits->file_bytes + 1, &length, &self.identity);
+        file_read(self.name, reader->text, reader->limits->file_bytes + 1, &length, &self.state);
     if (mistake) {
         reader->unreadable = true;
         report_error(reader->report, reader->root, "cannot be read: %s", mistake);
         return NULL;
     }
+    if (!remember(reader, self.name, &self.state))
+        return NULL;
     const struct node *tree = yaml_read_tree(reader, self.name, reader->text, length);
     return tree ? with_includes(reader, &self, tree) : NULL;
 }

@@ -29,9 +29,13 @@ static void finish(struct parse *parse)
     struct reader *reader = parse->reader;
     struct policy *policy = parse->policy;
     const char **files = reader_keep(reader, (reader->file_count + 1) * sizeof(*files));
-    if (!files)
+    struct policy_file_state *states =
+        reader_keep(reader, (reader->file_count + 1) * sizeof(*states));
+    if (!files || !states)
         return;
     memcpy(files, reader->files, reader->file_count * sizeof(*files));
+    memcpy(states, reader->file_states, reader->file_count * sizeof(*states));
+    policy->file_states = states;
     policy->files = files;
     policy->file_count = reader->file_count;
     policy->path = reader->from_file ? files[0] : NULL;

@@ -114,12 +114,21 @@ struct policy_reload {
     bool watch; /* reload when a file of the policy changes */
 };
 
+/* What a file was at the moment of its reading: any change of it means a change of content, or of which file the name
+ * leads to. */
+struct policy_file_state {
+    uint64_t device, inode, size;
+    int64_t seconds, nanoseconds; /* of the last change of content */
+};
+
 struct policy {
     struct meta_region *memory; /* holds this struct too */
     const char
         *path; /* the file that was asked for, absolute; NULL for a string or the built-in policy */
     const char *const
         *files; /* every file that was read (includes too), absolute; file_count of them */
+    const struct policy_file_state
+        *file_states; /* one for each of files, taken before it was read */
     size_t file_count;
 
     const struct policy_backend *backends;

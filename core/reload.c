@@ -25,17 +25,10 @@
 #define FILES_MAX  64
 #define LINKS_MAX  16
 
-/* What a file was when it was read: any change of it means a change of content, or of which file it is. */
-struct signature {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec changed;
-};
-
 static struct lock reload_lock;
 static struct sluice_reload_status status = {.struct_size = sizeof status};
-static struct signature signatures[FILES_MAX];
+static struct policy_file_state
+    states[FILES_MAX]; /* of the files of the policy in force, when read last */
 static char error_text[ERROR_SIZE];
 static char watched_path[PATH_MAX]; /* what a reload reads; "": nothing */
 
@@ -118,18 +111,19 @@ enum sluice_result sluice_reload_on_signal(int signo)
 
 /* ---- Loading: all with the reload lock held -------------------------------------------------- */
 
-static struct signature signature_of(const char *path)
+static struct policy_file_state state_of(const char *path)
 {
     struct stat st;
     if (stat(path, &st) != 0)
-        return (struct signature){0};
-    return (struct signature){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
+        return (struct policy_file_state){0};
+    return (struct policy_file_state){st.st_dev, st.st_ino, (uint64_t)st.st_size, st.st_mtim.tv_sec,
+                                      st.st_mtim.tv_nsec};
 }
 
-static bool same_signature(const struct signature *a, const struct signature *b)
+static bool same_state(const struct policy_file_state *a, const struct policy_file_state *b)
 {
     return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+           a->seconds == b->seconds && a->nanoseconds == b->nanoseconds;
 }
 
 static struct policy *policy_in_force(void)
@@ -137,16 +131,9 @@ static struct policy *policy_in_force(void)
     return route_table_current()->policy;
 }
 
-/* Remembers what the files of a policy are now. The main file was looked at before it was read, so a change
- * during the reading is seen as one. */
-static struct signature main_before;
-
-static void note_files(const struct policy *policy)
+static size_t watched_count(const struct policy *policy)
 {
-    for (size_t i = 0; i < policy->file_count && i < FILES_MAX; i++)
-        signatures[i] = signature_of(policy->files[i]);
-    if (policy->file_count > 0)
-        signatures[0] = main_before;
+    return policy->file_count < FILES_MAX ? policy->file_count : FILES_MAX;
 }
 
 static void note_failure(const char *why)
@@ -164,7 +151,8 @@ static enum sluice_result put_in_force(struct policy *policy)
         return error_set(SLUICE_ERROR_NO_MEMORY, "%s", status.last_error);
     }
     policy_diff(policy_in_force(), policy, status.last_report, sizeof status.last_report);
-    note_files(policy);
+    if (policy->file_count > 0)
+        memcpy(states, policy->file_states, watched_count(policy) * sizeof *states);
     snprintf(watched_path, sizeof watched_path, "%s", policy->path == NULL ? "" : policy->path);
     process_follow(&policy->process);
     snprintf(status.path, sizeof status.path, "%s", policy->path == NULL ? "" : policy->path);
@@ -185,8 +173,10 @@ static enum sluice_result load(const char *path, const char *yaml, size_t length
     struct policy *policy = NULL;
     status.attempts++;
     status.last_attempt_time = os_wall_time();
-    if (path != NULL)
-        main_before = signature_of(path);
+    bool again = path != NULL && strcmp(path, watched_path) == 0;
+    static struct policy_file_state earlier[FILES_MAX];
+    for (size_t i = 0; again && i < watched_count(policy_in_force()); i++)
+        earlier[i] = state_of(policy_in_force()->files[i]);
     enum sluice_result result =
         path != NULL ? policy_read_file(path, &policy, error_text, sizeof error_text)
                      : policy_read_string(yaml, length, &policy, error_text, sizeof error_text);
@@ -195,8 +185,8 @@ static enum sluice_result load(const char *path, const char *yaml, size_t length
     } else {
         note_failure(error_text);
         error_set(result, "%s", error_text);
-        if (path != NULL && strcmp(path, watched_path) == 0)
-            note_files(policy_in_force()); /* the same mistake is not read again and again */
+        if (again) /* the same mistake is not read again and again */
+            memcpy(states, earlier, sizeof states);
     }
     if (result != SLUICE_OK && log)
         log_line(LOG_LEVEL_ERROR, "%s\nthe policy that was in force stays", sluice_error_message());
@@ -331,10 +321,10 @@ void reload_if_changed(void)
     lock_acquire(&reload_lock);
     const struct policy *policy = policy_in_force();
     bool changed = false;
-    for (size_t i = 0; policy->reload.watch && i < policy->file_count && i < FILES_MAX; i++) {
-        struct signature now = signature_of(policy->files[i]);
+    for (size_t i = 0; policy->reload.watch && i < watched_count(policy); i++) {
+        struct policy_file_state now = state_of(policy->files[i]);
         /* A file that is away for a moment is being replaced. */
-        changed |= now.inode != 0 && !same_signature(&now, &signatures[i]);
+        changed |= now.inode != 0 && !same_state(&now, &states[i]);
     }
     if (changed)
         reload_path(true);

@@ -2,6 +2,7 @@
 #include "core/reload.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -351,6 +352,53 @@ START_TEST(a_file_that_is_included)
 }
 END_TEST
 
+static bool is_waiting_in_read(void *tid)
+{
+    char path[64], text[64] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", *(_Atomic int *)tid);
+    FILE *file = fopen(path, "r");
+    if (file != NULL) {
+        ck_assert_ptr_nonnull(fgets(text, sizeof text, file));
+        fclose(file);
+    }
+    return strncmp(text, "0 ", 2) == 0; /* read(2) */
+}
+
+static _Atomic int loader_tid;
+
+static void *load_slowly(void *path)
+{
+    atomic_store(&loader_tid, gettid());
+    ck_assert_msg(sluice_init(path) == SLUICE_OK, "%s", sluice_error_message());
+    return NULL;
+}
+
+/* A file is what was read of it, not what it has become until the policy is in force. A pipe makes the reading last. */
+START_TEST(a_file_that_changes_while_the_policy_is_read)
+{
+    char path[4500], part[4500], slow[4500], other[4500];
+    snprintf(path, sizeof path, "%s", path_of("main.yaml"));
+    snprintf(part, sizeof part, "%s", path_of("part.yaml"));
+    snprintf(slow, sizeof slow, "%s", path_of("slow.yaml"));
+    snprintf(other, sizeof other, "%s", path_of("other.yaml"));
+    write_file(part, "modules: {m: pool}\n");
+    write_file(other, "modules: {n: pool}\n");
+    write_file(
+        path, "sluice: 1\ndefault: mmap\ninclude: [part.yaml, slow.yaml]\nreload: {watch: true}\n");
+    ck_assert_int_eq(mkfifo(slow, 0600), 0);
+    int fd = open(slow, O_RDWR | O_CLOEXEC);
+    pthread_t loader;
+    pthread_create(&loader, NULL, load_slowly, path);
+    ck_assert(wait_until(is_waiting_in_read, &loader_tid, 10000));
+    write_file(part, "modules: {m: glibc}\n");
+    ck_assert_int_eq(rename(other, slow), 0);
+    ck_assert_int_eq(write(fd, "modules: {n: mmap}\n", 19), 19);
+    close(fd);
+    pthread_join(loader, NULL);
+    wait_for(glibc_kind);
+}
+END_TEST
+
 /* ---- Many, and what they leave behind --------------------------------------------------------- */
 
 static bool nothing_drains(void *unused)
@@ -461,6 +509,7 @@ int main(void)
     tcase_add_test(cases[2], a_file_that_another_takes_the_place_of);
     tcase_add_test(cases[2], a_link_that_is_swapped);
     tcase_add_test(cases[2], a_file_that_is_included);
+    tcase_add_test(cases[2], a_file_that_changes_while_the_policy_is_read);
     tcase_add_test(cases[3], arenas_that_drain_vanish);
     tcase_add_test(cases[3], a_policy_that_comes_back_finds_its_arena);
     tcase_add_test(cases[3], thousands_of_reloads_leave_nothing_behind);
