@@ -441,7 +441,8 @@ char *sluice_strdup(sluice_module module, const char *s)
 /* ---- Finding the owner ---------------------------------------------------------------------- */
 
 /* Can the 16 bytes before p be read, and be a header? For an object that should be one only the start of a page is
- * asked for, as what is unmapped ends there. */
+ * asked for, as what is unmapped ends there: of an object that was the first of a mapping, as libc's large ones are, the
+ * header is gone with it. */
 static bool may_have_header(const void *p, uintptr_t entry, bool doubtful)
 {
     struct header copy;
@@ -449,7 +450,7 @@ static bool may_have_header(const void *p, uintptr_t entry, bool doubtful)
     if (entry != 0 || (at & (ALLOC_ALIGNMENT - 1)) != 0 || at <= OS_PAGE_SIZE ||
         at >> PAGEMAP_ADDRESS_BITS != 0)
         return false;
-    return (!doubtful && (at & (OS_PAGE_SIZE - 1)) != 0) ||
+    return (!doubtful && (at & (OS_PAGE_SIZE - 1)) > 2 * HEADER_SIZE) ||
            os_read(&copy, header_at(p), sizeof copy);
 }
 
@@ -499,17 +500,9 @@ static __attribute__((noreturn, cold)) void misuse(const char *call, const void 
     log_fatal("%s(%p): the pointer is not an object of Sluice, or was freed before", call, p);
 }
 
-size_t sluice_usable_size(const void *p)
+void slab_refuse(const void *p)
 {
-    if (p == NULL)
-        return 0;
-    uintptr_t entry = pagemap_lookup(p);
-    if (LIKELY((entry & PAGEMAP_SLABS) != 0))
-        return slab_of(entry, p)->object_size;
-    struct place_of at = place_find(p);
-    if (at.place == PLACE_NOWHERE)
-        misuse("sluice_usable_size", p);
-    return at.usable;
+    misuse("sluice_free", p);
 }
 
 static bool is_slab_object(const struct slab *s, const void *p)
@@ -517,6 +510,31 @@ static bool is_slab_object(const struct slab *s, const void *p)
     uint32_t size = s->object_size;
     size_t offset = (size_t)((const char *)p - s->base);
     return size != 0 && offset % size == 0 && offset / size < s->carved;
+}
+
+/* Does an object start there? For calls that have the time to ask the backend. */
+static bool starts_object(const struct place_of *at, const void *p)
+{
+    if (at->place == PLACE_SLAB)
+        return is_slab_object(at->slab, p);
+    if (at->place != PLACE_CHUNK || at->arena->ops->check == NULL)
+        return at->place != PLACE_NOWHERE;
+    struct thread *t = thread_current(); /* a backend locks: in a section */
+    if (t == NULL || !thread_enter(t))
+        return true;
+    bool starts = at->arena->ops->check(at->arena->instance, p);
+    thread_leave(t);
+    return starts;
+}
+
+size_t sluice_usable_size(const void *p)
+{
+    if (p == NULL)
+        return 0;
+    struct place_of at = place_find(p);
+    if (UNLIKELY(!starts_object(&at, p)))
+        misuse("sluice_usable_size", p);
+    return at.usable;
 }
 
 enum sluice_result sluice_owner(const void *p, struct sluice_owner *out)
@@ -639,6 +657,8 @@ static __attribute__((noinline)) void free_slow(void *p)
         return;
     }
     if ((entry & (PAGEMAP_SLABS | PAGEMAP_CHUNK | PAGEMAP_EMERGENCY)) == PAGEMAP_EMERGENCY) {
+        if (((uintptr_t)p & (SLUICE_CHUNK_SIZE - 1)) != 0)
+            misuse("sluice_free", p);
         emergency_free(p, entry);
         errno = saved;
         return;
@@ -780,7 +800,7 @@ void *sluice_realloc(sluice_module module, void *p, size_t size)
     if (p == NULL)
         return sluice_malloc(module, size);
     struct place_of at = place_find(p);
-    if (UNLIKELY(at.place == PLACE_NOWHERE))
+    if (UNLIKELY(!starts_object(&at, p)))
         misuse("sluice_realloc", p);
     struct module *m = at.arena == NULL ? module_get(SLUICE_MODULE_DEFAULT) : at.arena->module;
     if (UNLIKELY(size > (size_t)PTRDIFF_MAX - ALLOC_ALIGNMENT))

@@ -119,9 +119,21 @@ static inline void *slab_pop(struct slab *s)
     return p;
 }
 
+/* Reports a pointer that cannot be an object of the slab, and ends the program (core/alloc.c). */
+__attribute__((noreturn, cold)) void slab_refuse(const void *p);
+
+/* What can be told for nothing of a pointer that comes back, given the object that came back last: it is aligned as objects
+ * are, and is not that one. */
+static inline void slab_expect(const void *p, const void *last)
+{
+    if (__builtin_expect(p == last || ((uintptr_t)p & 15) != 0, 0))
+        slab_refuse(p);
+}
+
 /* The owner returns an object; true: the owner must act. */
 static inline bool slab_push(struct slab *s, void *p)
 {
+    slab_expect(p, s->free);
     *(void **)p = s->free;
     s->free = p;
     return __builtin_expect(slab_count(&s->frees) == s->event_at, 0);
@@ -136,6 +148,7 @@ static inline void slab_push_remote(struct slab *s, void *p)
 {
     uint64_t old = atomic_load_explicit(&s->remote, memory_order_relaxed), head;
     do {
+        slab_expect(p, (void *)(uintptr_t)(old & SLAB_REMOTE_MASK));
         *(void **)p = (void *)(uintptr_t)(old & SLAB_REMOTE_MASK);
         head = ((old >> SLAB_REMOTE_SHIFT) + 1) << SLAB_REMOTE_SHIFT | (uintptr_t)p;
     } while (!atomic_compare_exchange_weak_explicit(&s->remote, &old, head, memory_order_release,
