@@ -205,9 +205,19 @@ static void *alloc_in_instance(struct thread *t, struct tcache *c, struct route 
         bool bounded = rule->backend->ops->max_size != 0;
         if ((bounded ? needed : size) > rule->max_size)
             continue;
-        struct sluice_arena *a =
-            phase_arena_get(instance, route->module, rule->backend, route->phase_tracked && i == 0);
-        void *p = a == NULL ? NULL : arena_alloc(t, a, size, alignment, flags);
+        bool tracked = route->phase_tracked && i == 0;
+        struct sluice_arena *a = phase_arena_find(instance, route->module, rule->backend, tracked);
+        bool ask = a == NULL && route_rule_may_ask(rule);
+        if (ask) {
+            a = phase_arena_get(instance, route->module, rule->backend, tracked);
+            route_rule_note(route, rule, a == NULL);
+        }
+        if (a == NULL) {
+            t->no_arena = ask ? ARENA_REFUSED : ARENA_REFUSED_BEFORE;
+            continue;
+        }
+        t->no_arena = ARENA_THERE;
+        void *p = arena_alloc(t, a, size, alignment, flags);
         if (p != NULL && is_fast(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
             install(c, route->phase_rules, rule, t->heaps[a->id], size);
         if (p != NULL || t->limit_hit || !bounded)

@@ -152,8 +152,8 @@ struct phase_instance *phase_instance_for(const struct thread *t, const struct p
     return atomic_load_explicit(&kind->newest, memory_order_acquire);
 }
 
-static struct sluice_arena *find_arena(const struct phase_instance *i, const struct module *m,
-                                       const struct policy_backend *backend, bool tracked)
+struct sluice_arena *phase_arena_find(const struct phase_instance *i, const struct module *m,
+                                      const struct policy_backend *backend, bool tracked)
 {
     struct phase_arena *p = atomic_load_explicit(&i->arenas, memory_order_acquire);
     for (; p != NULL; p = p->next)
@@ -166,14 +166,14 @@ static struct sluice_arena *find_arena(const struct phase_instance *i, const str
 struct sluice_arena *phase_arena_get(struct phase_instance *i, struct module *m,
                                      const struct policy_backend *backend, bool tracked)
 {
-    struct sluice_arena *a = find_arena(i, m, backend, tracked);
+    struct sluice_arena *a = phase_arena_find(i, m, backend, tracked);
     if (a != NULL)
         return a;
     struct phase_arena *p = meta_alloc(sizeof *p);
     if (p == NULL)
         return NULL;
     lock_acquire(&phases_lock);
-    a = find_arena(i, m, backend, tracked);
+    a = phase_arena_find(i, m, backend, tracked);
     if (a == NULL && (a = arena_make_for_phase(m, backend, i, tracked)) != NULL) {
         p->arena = a;
         p->next = i->arenas;

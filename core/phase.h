@@ -71,6 +71,11 @@ const char *phase_kind_name(const struct phase_kind *kind);
 /* The instance that serves this thread, or NULL: none is open. In a section of t. */
 struct phase_instance *phase_instance_for(const struct thread *t, const struct phase_kind *kind);
 
+/* The instance's arena for a module and a backend, or NULL. In a section. */
+struct sluice_arena *phase_arena_find(const struct phase_instance *instance,
+                                      const struct module *module,
+                                      const struct policy_backend *backend, bool tracked);
+
 /* The instance's arena for a module and a backend, made when need be. NULL: as arena_get(). In a section. */
 struct sluice_arena *phase_arena_get(struct phase_instance *instance, struct module *module,
                                      const struct policy_backend *backend, bool tracked);

@@ -167,8 +167,7 @@ static uint64_t ask_again_after(uint32_t refusals)
     return after < ASK_AGAIN_MAX ? after : ASK_AGAIN_MAX;
 }
 
-/* May this thread ask the backend for an arena now? After a refusal one thread at a time may. */
-static bool may_ask(struct route_rule *rule)
+bool route_rule_may_ask(struct route_rule *rule)
 {
     uint32_t refusals = atomic_load_explicit(&rule->refusals, memory_order_acquire);
     uint64_t due = atomic_load_explicit(&rule->ask_again, memory_order_relaxed);
@@ -180,15 +179,23 @@ static bool may_ask(struct route_rule *rule)
                                                    memory_order_relaxed, memory_order_relaxed);
 }
 
-static void note_refusal(struct route *route, struct route_rule *rule)
+void route_rule_note(struct route *route, struct route_rule *rule, bool refused)
 {
+    const char *module = route->module->name, *backend = rule->backend->name;
+    if (!refused && atomic_load_explicit(&rule->refusals, memory_order_relaxed) == 0)
+        return;
+    if (!refused) {
+        atomic_store_explicit(&rule->refusals, 0, memory_order_relaxed);
+        log_line(LOG_LEVEL_INFO, "module \"%s\": backend \"%s\" has an arena now", module, backend);
+        return;
+    }
     uint32_t n = atomic_fetch_add_explicit(&rule->refusals, 1, memory_order_acq_rel) + 1;
     atomic_store_explicit(&rule->ask_again, os_now() + ask_again_after(n), memory_order_relaxed);
     if (n == 1)
         log_line(LOG_LEVEL_ERROR,
                  "module \"%s\": no arena of backend \"%s\": %s\nthe next rule that takes the size "
                  "serves, else the allocation fails; the backend is asked again now and then",
-                 route->module->name, rule->backend->name, sluice_error_message());
+                 module, backend, sluice_error_message());
 }
 
 struct sluice_arena *route_rule_arena(struct route *route, struct route_rule *rule, bool *asked)
@@ -197,18 +204,13 @@ struct sluice_arena *route_rule_arena(struct route *route, struct route_rule *ru
     struct sluice_arena *a = atomic_load_explicit(&rule->arena, memory_order_acquire);
     if (__builtin_expect(a != NULL, 1))
         return a;
-    *asked = may_ask(rule);
+    *asked = route_rule_may_ask(rule);
     if (!*asked)
         return NULL;
     a = arena_get(route->module, rule->backend);
-    if (a == NULL) {
-        note_refusal(route, rule);
-        return NULL;
-    }
-    if (atomic_exchange_explicit(&rule->refusals, 0, memory_order_relaxed) > 0)
-        log_line(LOG_LEVEL_INFO, "module \"%s\": backend \"%s\" has an arena now",
-                 route->module->name, rule->backend->name);
-    atomic_store_explicit(&rule->arena, a, memory_order_release);
+    route_rule_note(route, rule, a == NULL);
+    if (a != NULL)
+        atomic_store_explicit(&rule->arena, a, memory_order_release);
     return a;
 }
 

@@ -71,6 +71,11 @@ struct route_rule *route_rule_for(struct route *route, size_t size);
  * Logged once for a table. */
 struct sluice_arena *route_rule_arena(struct route *route, struct route_rule *rule, bool *asked);
 
+/* The same in parts, for the arenas of a phase: may this thread ask the rule's backend for an arena now (after a refusal,
+ * one thread at a time may); and what came of it. */
+bool route_rule_may_ask(struct route_rule *rule);
+void route_rule_note(struct route *route, struct route_rule *rule, bool refused);
+
 /* Makes a table. NULL without memory. */
 struct route_table *route_table_create(struct policy *policy);
 

@@ -375,6 +375,32 @@ START_TEST(without_another_rule_the_allocation_fails_and_says_why)
 }
 END_TEST
 
+static void allocate_in_a_phase(void *unused)
+{
+    struct sluice_backend_ops ops = plain();
+    sluice_backend_register(&ops);
+    use_policy("default: mmap\nbackends: {bad: {kind: plain, number: 13}}\nmodules: {m: mmap}\n"
+               "phases: {f: {modules: [m], backend: bad, track: true}}\n");
+    sluice_module m = use_module("m");
+    sluice_phase *phase;
+    if (sluice_phase_begin("f", &phase) != SLUICE_OK)
+        _exit(1);
+    for (int i = 0; i < 1000; i++)
+        sluice_free(sluice_malloc(m, 100));
+    if (atomic_load(&refusals) == 0 || atomic_load(&refusals) > 20)
+        _exit(2);
+    if (sluice_phase_end(phase) != SLUICE_OK)
+        _exit(3);
+}
+
+START_TEST(a_phase_asks_as_seldom)
+{
+    struct child child = run_child(allocate_in_a_phase, NULL, 30000);
+    ck_assert_msg(child_succeeded(&child), "%x: %s", (unsigned)child.status, child.error);
+    ck_assert_msg(count_in(child.error, "no arena of backend \"bad\"") == 1, "%s", child.error);
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases[] = {tcase_create("tables"), tcase_create("served")};
@@ -390,5 +416,6 @@ int main(void)
     tcase_add_loop_test(cases[1], a_refused_arena_is_told_once_and_the_next_rule_serves, 0, 2);
     tcase_add_test(cases[1], a_refused_arena_is_asked_for_again);
     tcase_add_test(cases[1], without_another_rule_the_allocation_fails_and_says_why);
+    tcase_add_test(cases[1], a_phase_asks_as_seldom);
     return run_suite("registry", cases, LENGTH(cases));
 }
