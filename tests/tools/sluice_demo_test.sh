@@ -26,6 +26,8 @@ run() {
 }
 
 policies='plain-glibc mallopt-pins direct-mmap pool jemalloc recommended'
+# `phases` is for scene one alone.
+all="$policies phases"
 
 # Both scenes.
 run balloon --quick --output both
@@ -37,6 +39,8 @@ for policy in $policies; do
         expect "one summary of scene $scene for $policy" 1 "$(grep -c "^$scene,$policy," both/summary.csv)"
     done
 done
+expect 'one row for phases' 1 "$(grep -c "^phases  *[0-9]" out)"
+expect 'one summary for phases' 1 "$(grep -c "^one,phases," both/summary.csv)"
 expect 'equal answers are said' 2 "$(grep -c 'every policy gave the same' out)"
 for scene in one two; do
     expect "one digest in scene $scene" 1 \
@@ -46,11 +50,11 @@ done
 expect 'modules are shown' 1 "$(grep -c 'Who held the memory .* scene one' out)"
 
 # The files. Resident lies between live and peak, as far as 8 MiB of program and leftovers go.
-expect 'stages.csv: 3 stages and 2 batches for each policy, and a head' 31 "$(wc -l <both/stages.csv)"
+expect 'stages.csv: 3 stages and 2 batches for each policy, 3 for phases, and a head' 34 "$(wc -l <both/stages.csv)"
 expect 'stages.csv: sane rows' '' "$(awk -F, 'NR > 1 && !($4 > $5 && $5 > 0 && $6 > $5 &&
     $6 < 2 * $4 + 64 * 1048576 && $7 >= 0)' both/stages.csv)"
 expect 'curves.csv: sane rows' '' "$(awk -F, 'NR > 1 && !(NF == 5 && $3 >= 0 && $4 > 0)' both/curves.csv)"
-for policy in $policies; do
+for policy in $all; do
     expect "curves.csv: a curve of scene one for $policy" yes \
         "$([ "$(grep -c "^one,$policy," both/curves.csv)" -ge 10 ] && echo yes)"
 done
@@ -58,7 +62,7 @@ if command -v gnuplot >/dev/null; then
     expect 'a chart' yes "$([ -s both/memory.svg ] && echo yes)"
     python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' both/memory.svg
     expect 'the chart is well-formed' 0 $?
-    for policy in $policies; do
+    for policy in $all; do
         expect "the chart names $policy" yes "$(grep -q "$policy" both/memory.svg && echo yes)"
     done
 fi
@@ -95,7 +99,7 @@ expect 'a bad policy: in the table' yes "$(grep -q '^yours *FAILED' out && echo 
 # The embedded policies are good ones.
 run balloon --show-policies
 expect 'policies: exit status' 0 "$status"
-for policy in $policies; do
+for policy in $all; do
     sed -n "/^# ==== $policy:/,/^# ==== /p" out | grep -v '^# ====' >one.yaml
     [ "$policy" = plain-glibc ] || {
         "$sluice" check one.yaml >checked 2>&1

@@ -85,7 +85,7 @@ static bool choose_policies(struct plan *plan)
     plan->own_text = read_policy(plan->options.policy_file);
     if (plan->own_text == NULL)
         return false;
-    plan->own = (struct demo_policy){"yours", plan->options.policy_file, plan->own_text};
+    plan->own = (struct demo_policy){"yours", plan->options.policy_file, plan->own_text, false};
     plan->policies[plan->policy_count++] = &plan->own;
     return true;
 }
@@ -247,7 +247,8 @@ static int run_plan(struct plan *plan)
     size_t count = 0;
     for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++) {
         for (size_t i = 0; plan->options.scenes[scene] && i < plan->policy_count; i++)
-            run_init(&runs[count++], plan->policies[i], scene, plan->options.stages[scene]);
+            if (scene == SCENE_ONE || !plan->policies[i]->is_for_scene_one)
+                run_init(&runs[count++], plan->policies[i], scene, plan->options.stages[scene]);
     }
     uint64_t start = measure_now();
     int status = 130;

@@ -11,7 +11,9 @@ static const char *const module_names[DEMO_MODULE_COUNT] = {
 
 static struct layer_counter counters[LAYER_MAX_THREADS];
 
-bool layer_uses_sluice;
+bool layer_uses_sluice, layer_drops;
+static bool has_stages;
+static sluice_phase *stage;
 sluice_module layer_ids[DEMO_MODULE_COUNT];
 __thread struct layer_counter *layer_counter = &counters[0];
 
@@ -31,7 +33,36 @@ bool layer_start(const char *policy)
         }
     }
     layer_uses_sluice = true;
+    has_stages = sluice_phase_begin("stage", &stage) == SLUICE_OK;
+    if (has_stages)
+        sluice_phase_end(stage);
     return true;
+}
+
+static void must(enum sluice_result result)
+{
+    if (result == SLUICE_OK)
+        return;
+    fprintf(stderr, "demo: %s\n", sluice_error_message());
+    exit(1);
+}
+
+void layer_stage_begin(void)
+{
+    if (has_stages)
+        must(sluice_phase_begin("stage", &stage));
+}
+
+void layer_stage_over(void)
+{
+    layer_drops = has_stages;
+}
+
+void layer_stage_end(void)
+{
+    layer_drops = false;
+    if (has_stages)
+        must(sluice_phase_end(stage));
 }
 
 void layer_thread(unsigned index)

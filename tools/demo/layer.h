@@ -36,6 +36,7 @@ struct layer_counter {
 } __attribute__((aligned(64)));
 
 extern bool layer_uses_sluice;
+extern bool layer_drops; /* frees of this moment are left to layer_stage_end() */
 extern sluice_module layer_ids[DEMO_MODULE_COUNT];
 extern __thread struct layer_counter *layer_counter;
 
@@ -47,6 +48,13 @@ bool layer_start(const char *policy);
 /* Gives this thread its counter. Each thread has an index of its own below LAYER_MAX_THREADS; the
  * first thread, which is 0, needs no call. */
 void layer_thread(unsigned index);
+
+/* A stage begins; and it is over. Where the policy has a phase `stage`, what its modules (blockpool, frames, tables) allocate
+ * between the two lives in an instance of it: from layer_stage_over() on demo_free() only counts, and layer_stage_end() is
+ * where memory goes. Else these do nothing. No other thread is at work. */
+void layer_stage_begin(void);
+void layer_stage_over(void);
+void layer_stage_end(void);
 
 /* Bytes requested and not freed. Exact when no other thread is allocating. */
 uint64_t layer_live_bytes(void);
@@ -84,11 +92,24 @@ static inline void demo_free(void *p, size_t size)
 {
     if (p == NULL)
         return;
-    if (layer_uses_sluice)
+    if (layer_drops)
+        ;
+    else if (layer_uses_sluice)
         sluice_free(p);
     else
         free(p);
     layer_counter->live -= (int64_t)size;
+}
+
+/* Of what outlives its stage. */
+static inline void demo_free_longlived(void *p, size_t size)
+{
+    if (p != NULL && layer_drops)
+        sluice_free(p);
+    if (p != NULL && layer_drops)
+        layer_counter->live -= (int64_t)size;
+    else
+        demo_free(p, size);
 }
 
 /* p may be NULL, with old_size 0. new_size is not 0. */

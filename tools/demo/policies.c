@@ -5,12 +5,15 @@
 #include <string.h>
 
 const struct demo_policy policies_all[] = {
-    {POLICY_PLAIN, "none: malloc and free of glibc, without Sluice", NULL},
-    {"mallopt-pins", "glibc with its thresholds pinned by mallopt", policy_text_mallopt_pins},
-    {"direct-mmap", "long-lived pools and large blocks mapped directly", policy_text_direct_mmap},
-    {"pool", "Sluice's pool: free lists, preallocation, thread caches", policy_text_pool},
-    {"jemalloc", "jemalloc, whose memory curve was the steadiest", policy_text_jemalloc},
-    {POLICY_RECOMMENDED, "what we recommend", policy_text_recommended},
+    {POLICY_PLAIN, "none: malloc and free of glibc, without Sluice", NULL, false},
+    {"mallopt-pins", "glibc with its thresholds pinned by mallopt", policy_text_mallopt_pins,
+     false},
+    {"direct-mmap", "long-lived pools and large blocks mapped directly", policy_text_direct_mmap,
+     false},
+    {"pool", "Sluice's pool: free lists, preallocation, thread caches", policy_text_pool, false},
+    {"jemalloc", "jemalloc, whose memory curve was the steadiest", policy_text_jemalloc, false},
+    {"phases", "each stage a phase, freed as a whole", policy_text_phases, true},
+    {POLICY_RECOMMENDED, "what we recommend", policy_text_recommended, false},
 };
 
 const size_t policies_count = sizeof(policies_all) / sizeof(policies_all[0]);

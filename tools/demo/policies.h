@@ -3,12 +3,14 @@
 #ifndef SLUICE_TOOLS_DEMO_POLICIES_H
 #define SLUICE_TOOLS_DEMO_POLICIES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct demo_policy {
     const char *name;
-    const char *cure; /* what the field report calls it */
-    const char *yaml; /* NULL: plain malloc, without Sluice */
+    const char *cure;      /* what the field report calls it */
+    const char *yaml;      /* NULL: plain malloc, without Sluice */
+    bool is_for_scene_one; /* alone */
 };
 
 #define POLICY_PLAIN       "plain-glibc"
@@ -26,6 +28,6 @@ const char *policies_names(void);
 
 /* The embedded texts (generated: embed_policies.sh). */
 extern const char policy_text_mallopt_pins[], policy_text_direct_mmap[], policy_text_pool[],
-    policy_text_jemalloc[], policy_text_recommended[];
+    policy_text_jemalloc[], policy_text_phases[], policy_text_recommended[];
 
 #endif

@@ -100,7 +100,11 @@ static struct block list_take(struct block_list *list, size_t at)
 
 static void list_drop(struct block_list *list)
 {
-    demo_free(list->blocks, list->capacity * sizeof(struct block));
+    size_t size = list->capacity * sizeof(struct block);
+    if (list->module == DEMO_LONGLIVED)
+        demo_free_longlived(list->blocks, size);
+    else
+        demo_free(list->blocks, size);
     *list = (struct block_list){.module = list->module};
 }
 
@@ -149,8 +153,10 @@ static void give_block(struct part *part, struct block block)
     block_check(&block);
     if (block.piece != NULL)
         blockpool_give(&part->cache, block.piece);
-    else
+    else if (block.size == FRAME_SIZE)
         demo_free(block.memory, block.size);
+    else
+        demo_free_longlived(block.memory, block.size);
 }
 
 static void take_survivor(struct part *part, unsigned stage)
@@ -291,10 +297,13 @@ int scene_balloon(const struct worker_task *task)
 
     for (unsigned stage = 1; stage <= task->stages; stage++) {
         balloon.stage = stage;
+        layer_stage_begin();
         crew_do(crew, ramp, &balloon);
         worker_ramp(stage);
+        layer_stage_over();
         crew_do(crew, release, &balloon);
         crew_do(crew, drop_array, &balloon);
+        layer_stage_end();
         if (stage == task->stages) {
             uint64_t digest = HASH_START;
             for (unsigned i = 0; i < task->threads; i++)
