@@ -176,11 +176,6 @@ static inline uint64_t live_header_of(const struct region_arena *a, const void *
     return header;
 }
 
-static bool is_large(const struct region_chunk *c)
-{
-    return c->state == REGION_LARGE || c->state == REGION_IDLE_LARGE;
-}
-
 /* Memory of the thread's own piece may be used again at once. */
 static void free_in_piece(struct region_heap *h, char *p, size_t usable)
 {
@@ -214,7 +209,7 @@ static size_t free_object(void *arena, void **thread_state, void *p)
     struct region_heap *h = region_heap_in(a, thread_state);
     arena_note_turn(a->owner);
     size_t usable;
-    if (is_large(c)) {
+    if (c->is_large) {
         usable = region_large_free(a, c, p);
     } else {
         uint64_t header = live_header_of(a, p, "sluice_free");
@@ -242,7 +237,7 @@ static size_t usable_size(void *arena, const void *p)
 {
     struct region_arena *a = arena;
     const struct region_chunk *c = region_chunk_of(p);
-    return is_large(c) ? c->used : live_header_of(a, p, "sluice_usable_size") & ~BUMP_FLAGS;
+    return c->is_large ? c->used : live_header_of(a, p, "sluice_usable_size") & ~BUMP_FLAGS;
 }
 
 /* The newest object of the thread's piece grows and shrinks in place. Others shrink in name only: their memory would be
@@ -254,7 +249,7 @@ static void *resize(void *arena, void **thread_state, void *p, size_t size, size
     struct region_heap *h = region_heap_in(a, thread_state);
     if (h == NULL || size >= SIZE_TOO_LARGE)
         return NULL;
-    if (is_large(c)) {
+    if (c->is_large) {
         size_t before = c->used;
         if (!region_large_resize(a, c, size))
             return NULL;
@@ -283,8 +278,12 @@ static int check(void *arena, const void *p)
 {
     struct region_arena *a = arena;
     const struct region_chunk *c = region_chunk_of(p);
-    if (is_large(c))
-        return c->state == REGION_LARGE && p == c->chunk.base;
+    if (c->is_large) {
+        lock_acquire(&a->lock);
+        bool live = c->state == REGION_LARGE && p == c->chunk.base;
+        lock_release(&a->lock);
+        return live;
+    }
     return is_live(header_of(a, p));
 }
 

@@ -58,6 +58,7 @@ enum region_state {
 
 struct region_chunk {
     struct chunk chunk; /* first: the pagemap leads to it */
+    bool is_large;      /* a run of large objects; never changes, so anyone may look */
     enum region_state state;
     size_t used;         /* handed out, from the start; of a large object: its usable bytes */
     size_t touched;      /* from the start; may be resident from before this epoch */

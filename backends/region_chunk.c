@@ -303,6 +303,7 @@ void *region_large_alloc(struct region_arena *a, size_t size, size_t alignment, 
             lock_release(&a->lock);
             return NULL;
         }
+        c->is_large = true;
         a->record_bytes += sizeof *c;
     }
     c->used = size;
