@@ -18,7 +18,7 @@
 #define OBJECTS 200                /* of a frame */
 #define BOUND   3                  /* modules that the phase is bound to */
 
-static const char *const kinds[] = {"pool", "jemalloc", "mmap", "glibc, track: true"};
+static const char *const kinds[] = {"pool", "jemalloc", "region", "mmap", "glibc, track: true"};
 
 static sluice_module bound[BOUND], free_module;
 static _Atomic uint32_t lost, running;
