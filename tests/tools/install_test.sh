@@ -62,8 +62,7 @@ C
 } >user.cpp
 
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
-# No -Wshadow: in C++ it forbids C's habit of a struct and a function of one name.
-strict='-Wall -Wextra -Wpedantic -Wconversion -Werror'
+strict='-Wall -Wextra -Wshadow -Wpedantic -Wconversion -Werror'
 # shellcheck disable=SC2046,SC2086 # lists of words
 {
     # Each header on its own: none may lean on what another includes.

@@ -31,6 +31,20 @@ extern "C" {
 #define SLUICE_ALLOC_SIZE(...)
 #endif
 
+/* Around the declaration of a function that has the name of a struct. C++ allows it as C does, with `struct` before the one
+ * name; but g++ -Wshadow warns unless the function comes from a namespace. It is the same C function either way. */
+#ifdef __cplusplus
+#define SLUICE_BESIDE_STRUCT_BEGIN \
+    namespace sluice_calls         \
+    {
+#define SLUICE_BESIDE_STRUCT_END(name) \
+    }                                  \
+    using sluice_calls::name;
+#else
+#define SLUICE_BESIDE_STRUCT_BEGIN
+#define SLUICE_BESIDE_STRUCT_END(name)
+#endif
+
 #define SLUICE_VERSION_MAJOR 0
 #define SLUICE_VERSION_MINOR 1
 #define SLUICE_VERSION_PATCH 0
@@ -135,7 +149,9 @@ struct sluice_owner {
 
 /* Finds the owner of p. Errors: SLUICE_ERROR_INVALID (NULL out, or a struct_size too small for the first field),
  * SLUICE_ERROR_NOT_OWNED. */
+SLUICE_BESIDE_STRUCT_BEGIN
 SLUICE_API enum sluice_result sluice_owner(const void *p, struct sluice_owner *out);
+SLUICE_BESIDE_STRUCT_END(sluice_owner)
 
 /* ---- Policy ----------------------------------------------------------------------------------------------------- */
 
@@ -182,7 +198,9 @@ struct sluice_reload_status {
         [4096]; /* of the last success: one line for each key that changed, "KEY: applied",
                                    "KEY: applies to new allocations" or "KEY: needs a restart" */
 };
+SLUICE_BESIDE_STRUCT_BEGIN
 SLUICE_API enum sluice_result sluice_reload_status(struct sluice_reload_status *out);
+SLUICE_BESIDE_STRUCT_END(sluice_reload_status)
 
 /* ---- Phases ----------------------------------------------------------------------------------------------------- */
 
