@@ -45,10 +45,8 @@ static _Atomic int foreign_arenas;
 /* As far as threads have told, usable bytes: now, and the most there ever was, less what purges
  * gave back. */
 static _Atomic int64_t foreign_live, foreign_most;
-static _Atomic int64_t foreign_objects;
 
-#define FOREIGN_PUBLISH_BYTES   (64 * 1024)
-#define FOREIGN_PUBLISH_OBJECTS (1 << 20)
+#define FOREIGN_PUBLISH_BYTES (64 * 1024)
 
 /* Opens the library; `package` is the Debian package that has it. */
 static void foreign_open(const char *library, const char *package)
@@ -68,44 +66,29 @@ static void *foreign_symbol(const char *name)
     return symbol;
 }
 
-/* What a thread_state slot holds: what the thread has not told yet. */
-union foreign_untold {
-    void *slot;
-    struct {
-        int32_t bytes, objects;
-    } n;
-};
-
-static void foreign_publish(int64_t bytes, int64_t objects)
+static void foreign_publish(int64_t bytes)
 {
     int64_t live = atomic_fetch_add(&foreign_live, bytes) + bytes;
     int64_t most = atomic_load(&foreign_most);
     while (live > most && !atomic_compare_exchange_weak(&foreign_most, &most, live))
         ;
-    atomic_fetch_add(&foreign_objects, objects);
 }
 
-static void foreign_count(void **thread_state, int64_t bytes, int objects)
+/* A thread_state slot holds the bytes that the thread has not told yet. */
+static void foreign_count(void **thread_state, int64_t bytes)
 {
-    union foreign_untold untold = {.slot = *thread_state};
-    int64_t sum = untold.n.bytes + bytes;
-    untold.n.objects += objects;
-    if (sum >= FOREIGN_PUBLISH_BYTES || sum <= -FOREIGN_PUBLISH_BYTES ||
-        untold.n.objects >= FOREIGN_PUBLISH_OBJECTS ||
-        untold.n.objects <= -FOREIGN_PUBLISH_OBJECTS) {
-        foreign_publish(sum, untold.n.objects);
-        untold.slot = NULL;
-    } else {
-        untold.n.bytes = (int32_t)sum;
+    intptr_t untold = (intptr_t)*thread_state + (intptr_t)bytes;
+    if (untold >= FOREIGN_PUBLISH_BYTES || untold <= -FOREIGN_PUBLISH_BYTES) {
+        foreign_publish(untold);
+        untold = 0;
     }
-    *thread_state = untold.slot;
+    *thread_state = (void *)untold;
 }
 
 static void foreign_thread_exit(void *arena, void *thread_state)
 {
-    union foreign_untold untold = {.slot = thread_state};
     (void)arena;
-    foreign_publish(untold.n.bytes, untold.n.objects);
+    foreign_publish((intptr_t)thread_state);
 }
 
 static enum sluice_result foreign_create(const struct sluice_arena_config *config, void **arena)
@@ -143,7 +126,7 @@ static void *foreign_alloc(void *arena, void **thread_state, size_t size, size_t
     if (p == NULL)
         return NULL;
     *usable = foreign.usable_size(p);
-    foreign_count(thread_state, (int64_t)*usable, 1);
+    foreign_count(thread_state, (int64_t)*usable);
     return p;
 }
 
@@ -152,7 +135,7 @@ static size_t foreign_free(void *arena, void **thread_state, void *p)
     size_t usable = foreign.usable_size(p);
     (void)arena;
     foreign.free(p);
-    foreign_count(thread_state, -(int64_t)usable, -1);
+    foreign_count(thread_state, -(int64_t)usable);
     return usable;
 }
 
@@ -164,7 +147,7 @@ static void *foreign_realloc(void *arena, void **thread_state, void *p, size_t s
     if (moved == NULL)
         return NULL;
     *usable = foreign.usable_size(moved);
-    foreign_count(thread_state, (int64_t)*usable - (int64_t)had, 0);
+    foreign_count(thread_state, (int64_t)*usable - (int64_t)had);
     return moved;
 }
 
