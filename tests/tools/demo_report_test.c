@@ -25,7 +25,8 @@ static void make_run(struct run *run, const char *policy)
 
 static void setup(void)
 {
-    options = (struct options){.stages = {3, 3}, .scenes = {true, false}};
+    options =
+        (struct options){.stages = {3, 3}, .scenes = {true, false}, .settle_ms = BAR_SETTLE_MS};
     make_run(&runs[0], POLICY_PLAIN);
     make_run(&runs[1], POLICY_RECOMMENDED);
 }
@@ -72,6 +73,17 @@ START_TEST(bar_on_drift_and_cpu)
     struct bar bar = report_bar(&report, SCENE_ONE);
     ck_assert(bar.is_resident_met && !bar.is_drift_met && !bar.is_cpu_met);
     ck_assert(!bar_is_met(bar));
+}
+END_TEST
+
+START_TEST(bar_with_shorter_waits)
+{
+    options.settle_ms = BAR_SETTLE_MS - 1;
+    struct bar bar = report_bar(&report, SCENE_ONE);
+    ck_assert(bar.is_known && !bar.is_judged);
+    ck_assert(!bar_is_met(bar));
+    options.settle_ms = BAR_SETTLE_MS;
+    ck_assert(report_bar(&report, SCENE_ONE).is_judged);
 }
 END_TEST
 
@@ -167,6 +179,7 @@ int main(void)
     tcase_add_test(tests, figures_of_a_run);
     tcase_add_test(tests, bar_on_its_edge);
     tcase_add_test(tests, bar_on_drift_and_cpu);
+    tcase_add_test(tests, bar_with_shorter_waits);
     tcase_add_test(tests, bar_without_both_runs);
     tcase_add_test(tests, answers);
     suite_add_tcase(suite, tests);

@@ -45,7 +45,7 @@ void options_help(void)
         "  --output DIR     where the chart and the CSV files go (default ./sluice-demo)\n"
         "  --quick          small and short, for a first look and for tests\n"
         "  --json           results as JSON on standard output, instead of the table\n"
-        "  --strict         exit 1 when the recommended policy misses the bar\n"
+        "  --strict         exit 1 unless the recommended policy meets the bar\n"
         "  --show-policies  print the policies and exit\n"
         "  --help           this text\n"
         "\n"

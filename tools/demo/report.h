@@ -42,13 +42,16 @@ const struct run *report_find(const struct report *report, enum scene scene, con
 /* The bar for the recommended policy in one scene. */
 struct bar {
     bool is_known; /* false: it or plain glibc did not run to the end */
+    bool
+        is_judged; /* false: the waits were shorter than what the bar is defined for; it is not met then */
     bool is_resident_met, is_drift_met, is_cpu_met;
     uint64_t resident_allowed; /* where figures.settled was measured */
 };
 struct bar report_bar(const struct report *report, enum scene scene);
 bool bar_is_met(struct bar bar);
 
-#define BAR_DRIFT ((int64_t)4 << 20) /* two chunks: below that it is no trend */
+#define BAR_SETTLE_MS 1000               /* from a release to its measurement, at least */
+#define BAR_DRIFT     ((int64_t)4 << 20) /* two chunks: below that it is no trend */
 
 /* Whether all good runs of a scene gave the same answers. */
 bool report_answers_agree(const struct report *report, enum scene scene);

@@ -157,9 +157,9 @@ static void print_json_bar(const struct report *report, enum scene scene)
         printf("null");
         return;
     }
-    printf("{\"met\": %s, \"resident\": %s, \"drift\": %s, \"cpu\": %s}",
-           json_bool(bar_is_met(bar)), json_bool(bar.is_resident_met), json_bool(bar.is_drift_met),
-           json_bool(bar.is_cpu_met));
+    printf("{\"judged\": %s, \"met\": %s, \"resident\": %s, \"drift\": %s, \"cpu\": %s}",
+           json_bool(bar.is_judged), json_bool(bar_is_met(bar)), json_bool(bar.is_resident_met),
+           json_bool(bar.is_drift_met), json_bool(bar.is_cpu_met));
 }
 
 void report_print_json(const struct report *report)
