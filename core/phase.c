@@ -43,22 +43,26 @@ static sluice_phase *handle_of(const struct phase_instance *i)
     return (sluice_phase *)(uintptr_t)(i->number << SLOT_BITS | i->slot);
 }
 
-/* In phases_lock. The instance of a handle when it is open. */
-static enum sluice_result find_open(const char *call, const sluice_phase *phase,
-                                    struct phase_instance **out)
+/* In phases_lock. The instance of a handle when it is open; else NULL, and *result says why. */
+static struct phase_instance *find_open(const char *call, const sluice_phase *phase,
+                                        enum sluice_result *result)
 {
     uint64_t handle = (uintptr_t)phase;
     uint64_t number = handle >> SLOT_BITS;
     uint32_t slot = (uint32_t)handle & (SLOTS - 1);
-    if (number == 0 || number > last_number || slot >= slot_count)
-        return error_set(SLUICE_ERROR_INVALID, "%s: %p is no instance of a phase", call,
-                         (const void *)phase);
+    if (number == 0 || number > last_number || slot >= slot_count) {
+        *result = error_set(SLUICE_ERROR_INVALID, "%s: %p is no instance of a phase", call,
+                            (const void *)phase);
+        return NULL;
+    }
     struct phase_instance *i = slots[slot];
-    if (i->number != number || i->state != PHASE_OPEN)
-        return error_set(SLUICE_ERROR_STATE, "%s: instance #%llu has ended", call,
-                         (unsigned long long)number);
-    *out = i;
-    return SLUICE_OK;
+    if (i->number != number || i->state != PHASE_OPEN) {
+        *result = error_set(SLUICE_ERROR_STATE, "%s: instance #%llu has ended", call,
+                            (unsigned long long)number);
+        return NULL;
+    }
+    *result = SLUICE_OK;
+    return i;
 }
 
 void phase_describe(const struct phase_instance *i, char *out, size_t size)
@@ -289,14 +293,14 @@ enum sluice_result sluice_phase_enter(sluice_phase *phase)
     struct thread *t = thread_enter_current();
     if (t == NULL)
         return no_memory("sluice_phase_enter");
-    struct phase_instance *i;
+    enum sluice_result result;
     lock_acquire(&phases_lock);
-    enum sluice_result result = find_open("sluice_phase_enter", phase, &i);
-    if (result == SLUICE_OK && t->phase_depth == THREAD_PHASES)
+    struct phase_instance *i = find_open("sluice_phase_enter", phase, &result);
+    if (i != NULL && t->phase_depth == THREAD_PHASES)
         result = error_set(SLUICE_ERROR_LIMIT,
                            "sluice_phase_enter: this thread has entered %d instances already",
                            THREAD_PHASES);
-    if (result == SLUICE_OK) {
+    if (i != NULL && result == SLUICE_OK) {
         t->phases[t->phase_depth++] = i;
         i->inside++;
         forget_caches(t, i->kind);
@@ -319,12 +323,12 @@ enum sluice_result sluice_phase_leave(sluice_phase *phase)
     struct thread *t = thread_enter_current();
     if (t == NULL)
         return no_memory("sluice_phase_leave");
-    struct phase_instance *i;
+    enum sluice_result result;
     lock_acquire(&phases_lock);
-    enum sluice_result result = find_open("sluice_phase_leave", phase, &i);
-    if (result == SLUICE_OK && t->phase_depth > 0 && t->phases[t->phase_depth - 1] == i) {
+    struct phase_instance *i = find_open("sluice_phase_leave", phase, &result);
+    if (i != NULL && t->phase_depth > 0 && t->phases[t->phase_depth - 1] == i) {
         step_out(t, i);
-    } else if (result == SLUICE_OK) {
+    } else if (i != NULL) {
         bool entered = false;
         for (uint32_t n = 0; n < t->phase_depth; n++)
             entered |= t->phases[n] == i;
@@ -365,10 +369,10 @@ enum sluice_result sluice_phase_on_end(sluice_phase *phase, void (*fn)(void *), 
     }
     c->fn = fn;
     c->arg = arg;
-    struct phase_instance *i;
+    enum sluice_result result;
     lock_acquire(&phases_lock);
-    enum sluice_result result = find_open("sluice_phase_on_end", phase, &i);
-    if (result == SLUICE_OK) {
+    struct phase_instance *i = find_open("sluice_phase_on_end", phase, &result);
+    if (i != NULL) {
         c->next = i->callbacks;
         i->callbacks = c;
     }
@@ -475,10 +479,10 @@ enum sluice_result sluice_phase_end(sluice_phase *phase)
     struct thread *t = thread_enter_current();
     if (t == NULL)
         return no_memory("sluice_phase_end");
-    struct phase_instance *i;
+    enum sluice_result result;
     lock_acquire(&phases_lock);
-    enum sluice_result result = find_open("sluice_phase_end", phase, &i);
-    if (result == SLUICE_OK)
+    struct phase_instance *i = find_open("sluice_phase_end", phase, &result);
+    if (i != NULL)
         result = begin_closing(t, i);
     lock_release(&phases_lock);
     thread_leave_current(t);
