@@ -62,33 +62,53 @@ static const struct sluice_param params[] = {
 static void read_params(struct jemalloc_arena *a, const uint64_t *values)
 {
     a->slot_count = (unsigned)values[PARAM_ARENAS];
-    a->dirty_decay_ms = ((int64_t)values[PARAM_DIRTY_DECAY] + NS_PER_MS - 1) / NS_PER_MS;
-    a->muzzy_decay_ms = ((int64_t)values[PARAM_MUZZY_DECAY] + NS_PER_MS - 1) / NS_PER_MS;
+    atomic_store_explicit(&a->dirty_decay_ms,
+                          ((int64_t)values[PARAM_DIRTY_DECAY] + NS_PER_MS - 1) / NS_PER_MS,
+                          memory_order_relaxed);
+    atomic_store_explicit(&a->muzzy_decay_ms,
+                          ((int64_t)values[PARAM_MUZZY_DECAY] + NS_PER_MS - 1) / NS_PER_MS,
+                          memory_order_relaxed);
+}
+
+static int64_t dirty_decay(const struct jemalloc_arena *a)
+{
+    return atomic_load_explicit(&a->dirty_decay_ms, memory_order_relaxed);
+}
+
+static int64_t muzzy_decay(const struct jemalloc_arena *a)
+{
+    return atomic_load_explicit(&a->muzzy_decay_ms, memory_order_relaxed);
+}
+
+static unsigned slot_of(const struct jemalloc_arena *a, unsigned i)
+{
+    return atomic_load_explicit(&a->slots[i], memory_order_relaxed);
 }
 
 /* In the lock: makes slots[i]. */
 static enum sluice_result make_slot(struct jemalloc_arena *a, unsigned i)
 {
-    enum sluice_result result = jemalloc_slot_create(&a->hooks, &a->slots[i]);
-    if (result == SLUICE_OK)
-        jemalloc_slot_set_decay(a->slots[i], a->dirty_decay_ms, a->muzzy_decay_ms);
-    else
-        a->slots[i] = 0;
-    return result;
+    unsigned slot;
+    enum sluice_result result = jemalloc_slot_create(&a->hooks, &slot);
+    if (result != SLUICE_OK)
+        return result;
+    jemalloc_slot_set_decay(slot, dirty_decay(a), muzzy_decay(a));
+    atomic_store_explicit(&a->slots[i], slot, memory_order_relaxed);
+    return SLUICE_OK;
 }
 
 /* In the lock: the slot for the next thread. */
 static unsigned pick_slot(struct jemalloc_arena *a)
 {
     unsigned i = a->next_slot++ % a->slot_count;
-    if (a->slots[i] == 0 && make_slot(a, i) != SLUICE_OK) {
+    if (slot_of(a, i) == 0 && make_slot(a, i) != SLUICE_OK) {
         static atomic_flag said = ATOMIC_FLAG_INIT;
         if (!atomic_flag_test_and_set(&said))
             log_line(LOG_LEVEL_WARN, "jemalloc: no further arena to be had; threads share those "
                                      "that there are");
-        return a->slots[0];
+        return slot_of(a, 0);
     }
-    return a->slots[i];
+    return slot_of(a, i);
 }
 
 /* This thread's record; NULL without memory. */
@@ -196,8 +216,8 @@ static void destroy(void *arena)
     struct jemalloc_arena *a = arena;
     atomic_store(&a->ending, true);
     for (unsigned i = 0; i < JEMALLOC_SLOTS_MAX; i++)
-        if (a->slots[i] != 0)
-            jemalloc_slot_destroy(a->slots[i]);
+        if (slot_of(a, i) != 0)
+            jemalloc_slot_destroy(slot_of(a, i));
     jemalloc_runs_release(a);
     sluice_metadata_free(a, sizeof *a);
 }
@@ -210,8 +230,8 @@ static enum sluice_result configure(void *arena, const struct sluice_arena_confi
     lock_acquire(&a->lock);
     read_params(a, config->values);
     for (unsigned i = 0; i < JEMALLOC_SLOTS_MAX; i++)
-        if (a->slots[i] != 0)
-            jemalloc_slot_set_decay(a->slots[i], a->dirty_decay_ms, a->muzzy_decay_ms);
+        if (slot_of(a, i) != 0)
+            jemalloc_slot_set_decay(slot_of(a, i), dirty_decay(a), muzzy_decay(a));
     lock_release(&a->lock);
     sluice_purge_wanted(a->owner, os_now());
     return SLUICE_OK;
@@ -230,8 +250,8 @@ static enum sluice_result reset(void *arena)
     }
     a->net = 0;
     for (unsigned i = 0; i < JEMALLOC_SLOTS_MAX; i++)
-        if (a->slots[i] != 0)
-            jemalloc_slot_reset(a->slots[i]);
+        if (slot_of(a, i) != 0)
+            jemalloc_slot_reset(slot_of(a, i));
     lock_release(&a->lock);
     ask_for_purge(a);
     return SLUICE_OK;
@@ -244,7 +264,7 @@ static void *alloc(void *arena, void **thread_state, size_t size, size_t alignme
 {
     struct jemalloc_arena *a = arena;
     struct jemalloc_thread *t = thread_of(a, thread_state);
-    int how = (int)MALLOCX_ARENA(a->slots[0]) | MALLOCX_TCACHE_NONE;
+    int how = (int)MALLOCX_ARENA(slot_of(a, 0)) | MALLOCX_TCACHE_NONE;
     if (t != NULL) {
         if (!t->has_tcache)
             thread_give_tcache(t);
@@ -275,9 +295,9 @@ static void expect_object(const void *p, size_t usable)
 
 static void ask_for_purge(struct jemalloc_arena *a)
 {
-    if (a->dirty_decay_ms + a->muzzy_decay_ms == 0 || atomic_exchange(&a->purge_armed, true))
+    if (dirty_decay(a) + muzzy_decay(a) == 0 || atomic_exchange(&a->purge_armed, true))
         return;
-    int64_t pause = a->dirty_decay_ms * NS_PER_MS / PURGES_PER_DECAY;
+    int64_t pause = dirty_decay(a) * NS_PER_MS / PURGES_PER_DECAY;
     sluice_purge_wanted(a->owner,
                         os_now() + (uint64_t)(pause > PURGE_PAUSE_MIN ? pause : PURGE_PAUSE_MIN));
 }
@@ -329,16 +349,16 @@ static struct jemalloc_usage sum_usage(struct jemalloc_arena *a)
 {
     struct jemalloc_usage sum = {0};
     for (unsigned i = 0; i < JEMALLOC_SLOTS_MAX; i++) {
-        if (a->slots[i] == 0)
+        if (slot_of(a, i) == 0)
             continue;
         struct jemalloc_usage one;
-        jemalloc_slot_usage(a->slots[i], &one);
+        jemalloc_slot_usage(slot_of(a, i), &one);
         sum.active += one.active;
         sum.dirty += one.dirty;
         sum.muzzy += one.muzzy;
         sum.metadata += one.metadata + jemalloc_overhead_per_slot();
     }
-    a->reclaimable = sum.dirty + sum.muzzy;
+    atomic_store_explicit(&a->reclaimable, sum.dirty + sum.muzzy, memory_order_relaxed);
     return sum;
 }
 
@@ -370,9 +390,9 @@ static size_t purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_du
         sum_usage(a);
         lock_release(&a->lock);
     }
-    uint64_t before = a->reclaimable;
+    uint64_t before = atomic_load_explicit(&a->reclaimable, memory_order_relaxed);
     for (unsigned i = 0; i < JEMALLOC_SLOTS_MAX; i++) {
-        unsigned slot = __atomic_load_n(&a->slots[i], __ATOMIC_RELAXED);
+        unsigned slot = slot_of(a, i);
         if (slot != 0 && force)
             jemalloc_slot_purge(slot);
         else if (slot != 0)
@@ -381,12 +401,12 @@ static size_t purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_du
     jemalloc_usage_refresh(force);
     lock_acquire(&a->lock);
     sum_usage(a);
-    uint64_t left = a->reclaimable;
+    uint64_t left = atomic_load_explicit(&a->reclaimable, memory_order_relaxed);
     lock_release(&a->lock);
     *next_due = UINT64_MAX;
     if (left > 0) {
         atomic_store(&a->purge_armed, true);
-        int64_t decay = a->dirty_decay_ms > 0 ? a->dirty_decay_ms : a->muzzy_decay_ms;
+        int64_t decay = dirty_decay(a) > 0 ? dirty_decay(a) : muzzy_decay(a);
         int64_t pause = decay * NS_PER_MS / PURGES_PER_DECAY;
         *next_due = now + (uint64_t)(pause > PURGE_PAUSE_MIN ? pause : PURGE_PAUSE_MIN);
     }

@@ -46,16 +46,16 @@ struct jemalloc_thread {
 struct jemalloc_arena {
     extent_hooks_t hooks; /* jemalloc hands their address to each hook */
     struct sluice_arena *owner;
-    int64_t dirty_decay_ms, muzzy_decay_ms;
+    _Atomic int64_t dirty_decay_ms, muzzy_decay_ms; /* written in the lock, read anywhere */
     _Atomic bool purge_armed;
     _Atomic bool ending; /* purging is pointless: all runs are about to be released */
 
     struct lock lock; /* what follows */
     unsigned slot_count, next_slot;
-    unsigned slots[JEMALLOC_SLOTS_MAX]; /* 0: not made yet */
+    _Atomic unsigned slots[JEMALLOC_SLOTS_MAX]; /* 0: not made yet; written once, read anywhere */
     struct jemalloc_thread *threads;
     uint64_t record_bytes;
-    uint64_t reclaimable; /* bytes of dirty and muzzy pages when last seen */
+    _Atomic uint64_t reclaimable; /* bytes of dirty and muzzy pages when last seen */
 
     _Atomic int64_t net; /* of threads that are gone, and of those that have no record */
 
