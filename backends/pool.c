@@ -359,7 +359,7 @@ static size_t pool_usable_size(void *arena, const void *p)
 static int pool_check(void *arena, const void *p)
 {
     (void)arena;
-    const struct slab *s = slab_of(pagemap_lookup(p), p);
+    const struct slab *s = slab_near(pagemap_lookup(p), p);
     size_t offset = (size_t)((const char *)p - s->base);
     return s->owner != SLAB_UNUSED && offset % s->object_size == 0 &&
            offset / s->object_size < s->carved;
@@ -390,7 +390,8 @@ static void pool_stats(void *arena, struct sluice_backend_stats *out)
                 uint64_t touched = (uint64_t)s->carved * s->object_size;
                 in_chunk += (touched + OS_PAGE_SIZE - 1) & ~(uint64_t)(OS_PAGE_SIZE - 1);
             }
-            resident += c->chunk.huge && huge_works && in_chunk > 0 ? CHUNK_SIZE : in_chunk;
+            bool huge = atomic_load_explicit(&c->chunk.huge, memory_order_relaxed) && huge_works;
+            resident += huge && in_chunk > 0 ? CHUNK_SIZE : in_chunk;
         }
     out->metadata_bytes = sizeof *a + a->heap_bytes + a->chunk_count * sizeof(struct slab_chunk);
     lock_release(&a->lock);

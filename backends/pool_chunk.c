@@ -1,8 +1,6 @@
 /* pool_chunk.c - see pool.h. All of it runs in the arena's lock. */
 #include "backends/pool.h"
 
-#include <string.h>
-
 #include "core/os.h"
 
 #define ALL_FREE 0xffffffffu
@@ -61,6 +59,11 @@ static uint32_t run_in(uint32_t mask, unsigned n)
     return runs == 0 ? 0 : (uint32_t)((((uint64_t)1 << n) - 1) << __builtin_ctz(runs));
 }
 
+static void set_head(struct slab_chunk *c, unsigned piece, unsigned first)
+{
+    __atomic_store_n(&c->head[piece], (uint8_t)first, __ATOMIC_RELAXED); /* see slab_near() */
+}
+
 bool pool_add_chunk(struct pool_arena *a)
 {
     struct slab_chunk *c = (struct slab_chunk *)chunk_acquire(a->owner, CHUNK_SIZE, CHUNK_SIZE,
@@ -68,14 +71,16 @@ bool pool_add_chunk(struct pool_arena *a)
     if (c == NULL)
         return false;
     for (unsigned i = 0; i < SLAB_PIECES; i++) {
-        c->head[i] = (uint8_t)i;
-        c->slab[i].owner = SLAB_UNUSED;
+        set_head(c, i, i);
+        c->slab[i].base = c->chunk.base + i * SLAB_PIECE_SIZE;
+        atomic_init(&c->slab[i].owner, SLAB_UNUSED);
     }
     c->free_pieces = ALL_FREE;
-    uint64_t huge = a->values[POOL_HUGE_PAGES];
+    uint64_t huge = atomic_load_explicit(&a->values[POOL_HUGE_PAGES], memory_order_relaxed);
     if (huge == POOL_HUGE_ALWAYS || (huge == POOL_HUGE_AUTO && a->chunk_count >= HUGE_FROM_CHUNKS))
         chunk_set_huge(&c->chunk, true);
-    if (c->chunk.huge) { /* the first touch makes all of it resident */
+    /* The first touch of a huge page makes all of it resident. */
+    if (atomic_load_explicit(&c->chunk.huge, memory_order_relaxed)) {
         c->dirty_pieces = ALL_FREE;
         c->freed_ms = pool_ms(os_now());
         a->dirty_bytes += CHUNK_SIZE;
@@ -95,11 +100,28 @@ static struct slab *take_from(struct pool_arena *a, struct slab_chunk *c, uint32
     list_insert(a, c);
     unsigned first = (unsigned)__builtin_ctz(run);
     for (unsigned i = first; i < first + n; i++)
-        c->head[i] = (uint8_t)first;
+        set_head(c, i, first);
     struct slab *s = &c->slab[first];
-    s->base = c->chunk.base + first * SLAB_PIECE_SIZE;
     s->pieces = (uint8_t)n;
     return s;
+}
+
+/* The record of a slab that is none any more. Word by word: purge() looks at slabs that it found in the lock, and
+ * sluice_owner() at any, without it. */
+static void forget(struct slab *s)
+{
+    atomic_store_explicit(&s->owner, SLAB_UNUSED, memory_order_relaxed);
+    atomic_store_explicit(&s->heap, NULL, memory_order_relaxed);
+    atomic_store_explicit(&s->object_size, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->carved, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->allocs, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->frees, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->remote, 0, memory_order_relaxed);
+    s->free = NULL;
+    s->event_at = s->seen = 0;
+    s->capacity = s->freed_ms = 0;
+    s->size_class = s->state = s->pieces = 0;
+    s->next = s->prev = NULL;
 }
 
 void pool_end_chunks(struct pool_arena *a, uint32_t now_ms)
@@ -127,10 +149,9 @@ static void renew(struct pool_arena *a, struct slab_chunk *c)
         if (s->object_size != 0) {
             a->past_allocs += slab_load(&s->allocs);
             a->past_frees += slab_load(&s->allocs);
-            memset((void *)s, 0, sizeof *s);
+            forget(s);
         }
-        atomic_store_explicit(&s->owner, SLAB_UNUSED, memory_order_relaxed);
-        c->head[i] = (uint8_t)i;
+        set_head(c, i, i);
     }
     a->dirty_bytes -= CHUNK_SIZE;
     c->free_pieces = ALL_FREE;
@@ -182,11 +203,8 @@ void pool_give_pieces(struct pool_arena *a, struct slab *s, uint32_t now_ms)
     list_remove(a, c);
     a->dirty_bytes -= dirty_of(c);
     for (unsigned i = first; i < first + n; i++)
-        c->head[i] = (uint8_t)i;
-    char *base = s->base;
-    memset((void *)s, 0, sizeof *s);
-    s->base = base;
-    atomic_store_explicit(&s->owner, SLAB_UNUSED, memory_order_relaxed);
+        set_head(c, i, i);
+    forget(s);
     c->free_pieces |= run;
     c->dirty_pieces |= run;
     c->freed_ms = now_ms;
@@ -202,7 +220,8 @@ static bool is_old(const struct slab_chunk *c, uint32_t now_ms, uint32_t age_ms)
 /* So many chunks are purged with the lock open at a time: their pieces cannot be taken meanwhile. */
 #define PURGE_BATCH 16
 
-/* Takes the next chunks to purge out of circulation; returns them by link. */
+/* Takes the next chunks to purge out of circulation; returns them by link. A chunk without objects goes as a whole:
+ * then all of its pieces are away. */
 static struct slab_chunk *choose(struct pool_arena *a, uint32_t now_ms, uint32_t age_ms,
                                  uint64_t keep, uint32_t *next_ms)
 {
@@ -225,12 +244,13 @@ static struct slab_chunk *choose(struct pool_arena *a, uint32_t now_ms, uint32_t
             }
             list_remove(a, c);
             a->dirty_bytes -= dirty_of(c);
-            c->away_pieces = c->dirty_pieces;
             if (c->free_pieces != ALL_FREE) {
+                c->away_pieces = c->dirty_pieces;
                 c->free_pieces &= ~c->away_pieces;
                 c->dirty_pieces = 0;
                 list_insert(a, c);
             } else {
+                c->away_pieces = ALL_FREE;
                 a->chunk_count--;
             }
             c->link = chosen;
@@ -264,7 +284,8 @@ size_t pool_purge_chunks(struct pool_arena *a, uint32_t now_ms, uint32_t age_ms,
         struct slab_chunk *partial = NULL;
         for (struct slab_chunk *c = chosen, *next; c != NULL; c = next) {
             next = c->link;
-            if (c->free_pieces == ALL_FREE && c->dirty_pieces != 0) {
+            if (c->away_pieces ==
+                ALL_FREE) { /* not free_pieces: the rest of a chunk is in use meanwhile */
                 bytes += dirty_of(c);
                 chunk_release(&c->chunk, false);
             } else {

@@ -469,7 +469,7 @@ static struct place_of find(const void *p, bool doubtful)
 {
     struct place_of at = {.entry = pagemap_lookup(p)};
     if ((at.entry & PAGEMAP_SLABS) != 0) {
-        at.slab = slab_of(at.entry, p);
+        at.slab = slab_near(at.entry, p);
         at.arena = ((struct chunk *)(at.entry - PAGEMAP_SLABS))->arena;
         if (atomic_load_explicit(&at.slab->owner, memory_order_relaxed) == SLAB_UNUSED)
             return (struct place_of){0};

@@ -244,7 +244,7 @@ static char *take_lazy(size_t size, size_t alignment, struct chunk *c)
     for (int i = 0; r != NULL && i < LAZY_TRIES; r = r->next, i++)
         if (r->size == size && ((uintptr_t)r->base & (alignment - 1)) == 0) {
             char *base = r->base;
-            c->huge = r->huge;
+            atomic_store_explicit(&c->huge, r->huge, memory_order_relaxed);
             c->mixed = r->mixed;
             lazy_remove(r);
             meta_free(r, sizeof *r);
@@ -331,9 +331,9 @@ struct chunk *chunk_acquire(struct sluice_arena *arena, size_t size, size_t alig
 
 void chunk_set_huge(struct chunk *chunk, bool huge)
 {
-    if (chunk->huge != huge || chunk->mixed)
+    if (atomic_load_explicit(&chunk->huge, memory_order_relaxed) != huge || chunk->mixed)
         os_advise_huge(chunk->base, chunk->size, huge ? OS_HUGE_ALWAYS : OS_HUGE_NEVER);
-    chunk->huge = huge;
+    atomic_store_explicit(&chunk->huge, huge, memory_order_relaxed);
     chunk->mixed = false;
 }
 
@@ -365,7 +365,7 @@ void chunk_release(struct chunk *chunk, bool clean)
 {
     char *base = chunk->base;
     size_t size = chunk->size;
-    bool huge = chunk->huge, mixed = chunk->mixed;
+    bool huge = atomic_load_explicit(&chunk->huge, memory_order_relaxed), mixed = chunk->mixed;
     pagemap_set(base, size, PAGEMAP_FREE);
     meta_free(chunk, chunk->record_size);
     if (clean || !make_lazy(base, size, huge, mixed))

@@ -7,6 +7,7 @@
 #ifndef SLUICE_CORE_CHUNK_H
 #define SLUICE_CORE_CHUNK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +24,7 @@ struct chunk {
     size_t size;        /* bytes, whole chunks */
     void *data;         /* the owner's */
     size_t record_size; /* of this record: slab chunks have a longer one, with this one in front */
-    bool huge;          /* advised to be huge pages; free address space never is */
+    _Atomic bool huge;  /* advised to be huge pages; free address space never is */
     bool mixed;         /* the owner gave advice of its own, on parts */
     bool stale;         /* the content is not known to be zero */
     struct chunk *next, *prev; /* for the owner's list */

@@ -52,7 +52,7 @@ struct slab {
     _Atomic uintptr_t owner; /* token of the owning thread, or SLAB_ORPHAN, SLAB_UNUSED */
     _Atomic uint64_t allocs, frees;
     uint64_t event_at;
-    char *base;
+    char *base;                        /* of the piece that this record is for: never changes */
     _Atomic uint32_t carved;           /* objects; the free list has had all of them */
     uint32_t capacity;                 /* objects */
     _Atomic uint32_t object_size;      /* bytes; 0: no slab here */
@@ -69,13 +69,13 @@ struct slab {
 _Static_assert(sizeof(struct slab) == 128, "two cache lines");
 
 struct slab_chunk {
-    struct chunk chunk; /* first: the pagemap leads to it */
-    uint8_t head[SLAB_PIECES];
-    uint32_t free_pieces;    /* bit i: piece i is free */
-    uint32_t dirty_pieces;   /* bit i: piece i is free and may have pages */
-    uint32_t freed_ms;       /* when a piece was last freed */
-    uint32_t away_pieces;    /* bit i: piece i is being purged just now: neither free nor used */
-    struct slab_chunk *link; /* for the backend */
+    struct chunk chunk;        /* first: the pagemap leads to it */
+    uint8_t head[SLAB_PIECES]; /* stored atomically; stands still where an object is */
+    uint32_t free_pieces;      /* bit i: piece i is free */
+    uint32_t dirty_pieces;     /* bit i: piece i is free and may have pages */
+    uint32_t freed_ms;         /* when a piece was last freed */
+    uint32_t away_pieces;      /* bit i: piece i is being purged just now: neither free nor used */
+    struct slab_chunk *link;   /* for the backend */
     _Alignas(64) struct slab slab[SLAB_PIECES];
 };
 
@@ -93,6 +93,14 @@ static inline struct slab *slab_of(uintptr_t entry, const void *p)
 {
     struct slab_chunk *c = (struct slab_chunk *)(entry - PAGEMAP_SLABS);
     return &c->slab[c->head[((uintptr_t)p >> SLAB_PIECE_SHIFT) & (SLAB_PIECES - 1)]];
+}
+
+/* The same for an address that may be of no object: slabs may come and go there meanwhile. */
+static inline struct slab *slab_near(uintptr_t entry, const void *p)
+{
+    struct slab_chunk *c = (struct slab_chunk *)(entry - PAGEMAP_SLABS);
+    unsigned piece = ((uintptr_t)p >> SLAB_PIECE_SHIFT) & (SLAB_PIECES - 1);
+    return &c->slab[__atomic_load_n(&c->head[piece], __ATOMIC_RELAXED)];
 }
 
 static inline uint64_t slab_load(const _Atomic uint64_t *counter)

@@ -102,8 +102,9 @@ END_TEST
 START_TEST(a_thread_keeps_no_more_than_its_cache)
 {
     /* What is beyond the cache goes back to the arena at once, and to the system as soon as retain and time allow. */
-    start("thread_cache: 1MiB, retain: 0, purge_after: 0s");
-    allocate(OBJECTS, 10000); /* 40 MB */
+    start(
+        "thread_cache: 1MiB, retain: 0, purge_after: 5m"); /* nobody empties the cache meanwhile */
+    allocate(OBJECTS, 10000);                              /* 40 MB */
     free_all(OBJECTS);
     struct sluice_arena *a = arena_by_id(0);
     for (uint32_t id = 0; a == NULL || strcmp(a->ops->name, "pool") != 0; id++)
