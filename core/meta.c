@@ -20,6 +20,7 @@ struct record {
 
 static struct lock meta_lock;
 static struct record *free_records[RECORD_MAX / STEP + 1];
+static size_t free_bytes; /* on those lists */
 static char *block_at, *block_end;
 static _Atomic size_t mapped;
 
@@ -55,6 +56,7 @@ void *meta_alloc(size_t size)
     struct record *r = free_records[size / STEP];
     if (r != NULL) {
         free_records[size / STEP] = r->next;
+        free_bytes -= size;
         lock_release(&meta_lock);
         return memset(r, 0, size);
     }
@@ -66,6 +68,7 @@ void *meta_alloc(size_t size)
             struct record *tail = (struct record *)block_at;
             tail->next = free_records[step / STEP];
             free_records[step / STEP] = tail;
+            free_bytes += step;
         }
         block_at = map_pages(BLOCK_SIZE);
         block_end = block_at == NULL ? NULL : block_at + BLOCK_SIZE;
@@ -93,12 +96,22 @@ void meta_free(void *p, size_t size)
     lock_acquire(&meta_lock);
     r->next = free_records[size / STEP];
     free_records[size / STEP] = r;
+    free_bytes += size;
     lock_release(&meta_lock);
 }
 
 size_t meta_mapped_bytes(void)
 {
     return atomic_load_explicit(&mapped, memory_order_relaxed);
+}
+
+size_t meta_used_bytes(void)
+{
+    lock_acquire(&meta_lock);
+    size_t unused = free_bytes + (size_t)(block_end - block_at);
+    size_t used = meta_mapped_bytes() - unused;
+    lock_release(&meta_lock);
+    return used;
 }
 
 /* ---- Regions -------------------------------------------------------------------------------- */

@@ -19,6 +19,9 @@ void meta_free(void *p, size_t size); /* the size that was asked for; NULL does 
 /* Bytes that meta_alloc and regions have mapped; pages that were never touched are not resident. */
 size_t meta_mapped_bytes(void);
 
+/* Those of them that are in use: not free records, nor what records will be cut from. */
+size_t meta_used_bytes(void);
+
 struct meta_region;
 
 /* budget: bytes that the region may map at most; 0: no bound. NULL without memory. */

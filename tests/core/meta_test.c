@@ -34,15 +34,17 @@ START_TEST(freed_records_serve_again)
 {
     void *warm = meta_alloc(100);
     meta_free(warm, 100);
-    size_t before = meta_mapped_bytes();
+    size_t before = meta_mapped_bytes(), used = meta_used_bytes();
     for (int i = 0; i < 100000; i++) {
         void *p = meta_alloc(100), *q = meta_alloc(5000), *r = meta_alloc(100000);
         ck_assert(p != NULL && q != NULL && r != NULL);
+        ck_assert_uint_ge(meta_used_bytes(), used + 100 + 5000 + 100000);
         meta_free(q, 5000);
         meta_free(p, 100);
         meta_free(r, 100000);
     }
     ck_assert_uint_le(meta_mapped_bytes(), before + MIB);
+    ck_assert_uint_eq(meta_used_bytes(), used);
 }
 END_TEST
 
