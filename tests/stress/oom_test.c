@@ -170,15 +170,10 @@ static void one_round(long n, bool one)
     sluice_trim(SLUICE_MODULE_ALL);
 }
 
-static void silence(void)
-{
-    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr));
-}
-
 /* From the Nth on, nothing: N = 1, 2, 3, ... in one process, so that each round finds what the last left behind. */
 START_TEST(from_the_nth_on)
 {
-    silence();
+    silence_log();
     for (long n = 1; n <= TESTING_SCALE(300); n++)
         one_round(n, false);
 }
@@ -186,7 +181,7 @@ END_TEST
 
 START_TEST(the_nth_alone)
 {
-    silence();
+    silence_log();
     for (long n = 1; n <= TESTING_SCALE(300); n++)
         one_round(n, true);
 }
@@ -243,7 +238,7 @@ END_TEST
 /* The kernel's own refusal, with every backend, glibc's too. */
 START_TEST(address_space_runs_out)
 {
-    silence();
+    silence_log();
     static const char *const kinds[] = {"pool", "mmap", "glibc", "jemalloc"};
     char text[256];
     snprintf(text, sizeof text, "default: mmap\nmodules: {m: {route: [%s{to: %s}]}}\n",

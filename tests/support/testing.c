@@ -68,6 +68,20 @@ uint64_t held_by(sluice_module module)
     return atomic_load(&module_get(module)->held);
 }
 
+/* Of the sanitizers' runtime, when there is one: sanitizer/common_interface_defs.h. */
+extern void __sanitizer_set_report_fd(void *fd) __attribute__((weak));
+
+void silence_log(void)
+{
+    int old = dup(STDERR_FILENO);
+    ck_assert_int_ge(old, 0);
+    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr));
+    if (__sanitizer_set_report_fd != NULL)
+        __sanitizer_set_report_fd((void *)(uintptr_t)old);
+    else
+        close(old);
+}
+
 /* ---- Randomness and content ------------------------------------------------------------------ */
 
 uint64_t test_random(uint64_t *state)

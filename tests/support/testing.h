@@ -50,6 +50,10 @@ const char *kind_of(const void *p);
 /* Bytes that the module's limit counts as taken (core/module.h), once every thread's credit is back. */
 uint64_t held_by(sluice_module module);
 
+/* Standard error goes nowhere from here on: a pipe that nobody reads to the end would block the log of thousands of
+ * mistakes. What a sanitizer reports still goes where it went. */
+void silence_log(void);
+
 /* ---- Randomness and content ------------------------------------------------------------------ */
 
 /* xorshift64*; the state is the caller's, and never 0. */
