@@ -12,9 +12,11 @@ static uint64_t hash_of(const void *key, size_t length)
     return hash_finish(hash_bytes(HASH_START, key, length));
 }
 
+/* At least the struct, whose assignment writes its padding too. */
 static size_t entry_size(size_t length)
 {
-    return offsetof(struct hashtable_entry, key) + length;
+    size_t size = offsetof(struct hashtable_entry, key) + length;
+    return size < sizeof(struct hashtable_entry) ? sizeof(struct hashtable_entry) : size;
 }
 
 static struct hashtable_entry **bucket_of(const struct hashtable *table, uint64_t hash)
