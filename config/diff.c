@@ -14,6 +14,7 @@ enum effect { APPLIED, NEW_ALLOCATIONS, RESTART };
 
 struct diff {
     const struct policy *before, *after;
+    const bool *renewed; /* or NULL */
     struct text out;
     size_t left_out;
 };
@@ -72,11 +73,12 @@ static bool same_options(const struct policy_backend *a, const struct policy_bac
 static void diff_backend(struct diff *diff, const struct policy_backend *a,
                          const struct policy_backend *b)
 {
+    bool is_renewed = diff->renewed && diff->renewed[b - diff->after->backends];
     if (a->ops != b->ops) {
         add(diff, NEW_ALLOCATIONS, "backends.%s.kind", b->name);
         return;
     }
-    enum effect effect = b->ops->configure ? APPLIED : NEW_ALLOCATIONS;
+    enum effect effect = b->ops->configure && !is_renewed ? APPLIED : NEW_ALLOCATIONS;
     for (size_t i = 0; i < b->ops->param_count; i++) {
         if (a->values[i] != b->values[i])
             add(diff, effect, "backends.%s.%s", b->name, b->ops->params[i].name);
@@ -273,9 +275,10 @@ static bool same_attribution(const struct policy *a, const struct policy *b)
     return true;
 }
 
-void policy_diff(const struct policy *before, const struct policy *after, char *out, size_t size)
+void policy_diff(const struct policy *before, const struct policy *after, const bool *renewed,
+                 char *out, size_t size)
 {
-    struct diff diff = {.before = before, .after = after};
+    struct diff diff = {.before = before, .after = after, .renewed = renewed};
     text_init(&diff.out, out, size > REST_SIZE ? size - REST_SIZE : size);
     if (!before)
         return;

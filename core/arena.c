@@ -314,19 +314,20 @@ void arenas_follow(const struct policy *policy)
 }
 
 /* Before the new table is in force: a living arena of the same name takes the new parameters, where its backend can. */
-void arenas_configure(const struct policy *policy)
+void arenas_configure(const struct policy *policy, bool *renewed)
 {
     lock_acquire(&arenas_lock);
     for (struct sluice_arena *a = all; a != NULL; a = a->next)
         for (size_t i = 0; !a->draining && i < policy->backend_count; i++) {
             const struct policy_backend *b = &policy->backends[i];
-            if (!same_backend(a, b) || !options_equal(a, b) || values_equal(a, b) ||
-                a->ops->configure == NULL)
+            if (!same_backend(a, b) || !options_equal(a, b) || values_equal(a, b))
                 continue;
             struct sluice_arena_config config = config_of(a);
             config.values = b->values;
-            if (a->ops->configure(a->instance, &config) == SLUICE_OK)
+            if (a->ops->configure != NULL && a->ops->configure(a->instance, &config) == SLUICE_OK)
                 memcpy(a->values, b->values, a->ops->param_count * sizeof *b->values);
+            else if (renewed != NULL)
+                renewed[i] = true;
         }
     lock_release(&arenas_lock);
 }

@@ -96,8 +96,9 @@ void arena_retire(struct sluice_arena *arena);
 struct sluice_arena *arena_by_id(uint32_t id);
 
 /* Before a new policy is in force: a living arena whose backend changed its parameters takes them, where it can.
- * Outside sections. */
-void arenas_configure(const struct policy *policy);
+ * renewed[i] (NULL: nobody asks) becomes true where an arena of backends[i] did not: new allocations get a new one. Outside
+ * sections. */
+void arenas_configure(const struct policy *policy, bool *renewed);
 
 /* After it is in force, and nobody uses an older table: marks what drains. Outside sections. */
 void arenas_follow(const struct policy *policy);

@@ -163,8 +163,10 @@ void policy_destroy(struct policy *policy); /* NULL does nothing */
 
 /* What a reload from one policy to another changes, one line for each key: "KEY: applied", "KEY: applies to new
  * allocations" or "KEY: needs a restart"; KEY as in modules.perception.route. Lines that do not fit are counted in the last:
- * "and N more". "" when nothing changes, or when there was no policy before. */
-void policy_diff(const struct policy *before, const struct policy *after, char *out, size_t size);
+ * "and N more". "" when nothing changes, or when there was no policy before. renewed[i] (NULL: none): living arenas of
+ * after->backends[i] did not take its parameters. */
+void policy_diff(const struct policy *before, const struct policy *after, const bool *renewed,
+                 char *out, size_t size);
 
 /* ---- Questions to a policy (core/policy.c) ------------------------------------------------------------------------ */
 

@@ -150,7 +150,11 @@ static enum sluice_result put_in_force(struct policy *policy)
         note_failure("no memory for a route table");
         return error_set(SLUICE_ERROR_NO_MEMORY, "%s", status.last_error);
     }
-    policy_diff(policy_in_force(), policy, status.last_report, sizeof status.last_report);
+    /* First, as the report is of what came of it. */
+    bool *renewed = meta_alloc(policy->backend_count + 1);
+    arenas_configure(policy, renewed);
+    policy_diff(policy_in_force(), policy, renewed, status.last_report, sizeof status.last_report);
+    meta_free(renewed, policy->backend_count + 1);
     if (policy->file_count > 0)
         memcpy(states, policy->file_states, watched_count(policy) * sizeof *states);
     snprintf(watched_path, sizeof watched_path, "%s", policy->path == NULL ? "" : policy->path);

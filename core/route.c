@@ -242,8 +242,6 @@ void route_table_publish(struct route_table *table)
 {
     struct route_table *old = route_table_current();
     table->generation = old == NULL ? 1 : old->generation + 1;
-    if (old != NULL)
-        arenas_configure(table->policy);
     atomic_store_explicit(&current, table, memory_order_release);
     atomic_store_explicit(&route_generation, table->generation, memory_order_release);
     outdate_all_caches();

@@ -6,7 +6,7 @@ static char out[4096];
 static const char *difference(const char *before, const char *after)
 {
     struct policy *a = reading_policy(before), *b = reading_policy(after);
-    policy_diff(a, b, out, sizeof(out));
+    policy_diff(a, b, NULL, out, sizeof(out));
     policy_destroy(a);
     policy_destroy(b);
     return out;
@@ -88,7 +88,7 @@ START_TEST(the_first_policy_changes_nothing)
 {
     struct policy *policy = reading_policy(V);
     memset(out, 'x', sizeof(out));
-    policy_diff(NULL, policy, out, sizeof(out));
+    policy_diff(NULL, policy, NULL, out, sizeof(out));
     ck_assert_str_eq(out, "");
     policy_destroy(policy);
 }
@@ -103,12 +103,29 @@ START_TEST(what_does_not_fit_is_counted)
     for (int i = 0; i < 100; i++)
         text_add(&text, "  m%d: mmap\n", i);
     struct policy *a = reading_policy(V), *b = reading_policy(yaml);
-    policy_diff(a, b, out, 256);
+    policy_diff(a, b, NULL, out, 256);
     ck_assert_uint_lt(strlen(out), 256);
     ck_assert_ptr_nonnull(strstr(out, "modules.m0: applies to new allocations\n"));
     ck_assert_str_eq(strrchr(out, '\n') + 1, "and 95 more");
-    policy_diff(a, b, out, 8);
+    policy_diff(a, b, NULL, out, 8);
     ck_assert_str_eq(out, "");
+    policy_destroy(a);
+    policy_destroy(b);
+}
+END_TEST
+
+START_TEST(parameters_that_arenas_did_not_take)
+{
+    struct policy *a = reading_policy("sluice: 1\nbackends: {a: {kind: fake-drop, number: 2}, b: "
+                                      "{kind: fake-drop, number: 2}}\n");
+    struct policy *b = reading_policy("sluice: 1\nbackends: {a: {kind: fake-drop, number: 3}, b: "
+                                      "{kind: fake-drop, number: 3}}\n");
+    bool renewed[16] = {false};
+    ck_assert_uint_le(b->backend_count, 16);
+    renewed[policy_find_backend(b, "b")] = true;
+    policy_diff(a, b, renewed, out, sizeof(out));
+    ck_assert_str_eq(out, "backends.a.number: applied\n"
+                          "backends.b.number: applies to new allocations");
     policy_destroy(a);
     policy_destroy(b);
 }
@@ -122,6 +139,7 @@ int main(void)
     tcase_add_test(tests, other_words_for_the_same);
     tcase_add_test(tests, the_first_policy_changes_nothing);
     tcase_add_test(tests, what_does_not_fit_is_counted);
+    tcase_add_test(tests, parameters_that_arenas_did_not_take);
     suite_add_tcase(suite, tests);
     return reading_run(suite);
 }

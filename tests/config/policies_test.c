@@ -57,7 +57,7 @@ END_TEST
 START_TEST(the_default_is_what_is_built_in)
 {
     struct policy *example = read_example("default.yaml"), *builtin = policy_read_builtin();
-    policy_diff(builtin, example, error, sizeof(error));
+    policy_diff(builtin, example, NULL, error, sizeof(error));
     ck_assert_str_eq(error, "");
     policy_destroy(example);
     policy_destroy(builtin);

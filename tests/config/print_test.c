@@ -70,7 +70,7 @@ START_TEST(what_is_printed_reads_back_the_same)
     printed(first, second, sizeof(second));
     ck_assert_str_eq(first, second);
     struct policy *a = reading_policy(everything), *b = reading_policy(first);
-    policy_diff(a, b, difference, sizeof(difference));
+    policy_diff(a, b, NULL, difference, sizeof(difference));
     ck_assert_str_eq(difference, "");
     policy_destroy(a);
     policy_destroy(b);

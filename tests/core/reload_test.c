@@ -148,6 +148,38 @@ START_TEST(the_status_tells_how_it_went)
 }
 END_TEST
 
+/* Whether a parameter reaches what exists is for the backend to say, of each arena that there is. */
+START_TEST(the_report_says_what_arenas_took)
+{
+    static const struct {
+        const char *parameters;
+        const char *report;
+    } steps[] = {
+        {"arenas: 4, dirty_decay: 1s", NULL},
+        {"arenas: 6, dirty_decay: 1s", "backends.j.arenas: applied"},
+        {"arenas: 6, dirty_decay: 2s", "backends.j.dirty_decay: applied"},
+        /* Threads keep their places, so fewer of them take a new arena; with it goes all else that changed. */
+        {"arenas: 2, dirty_decay: 2s", "backends.j.arenas: applies to new allocations"},
+        {"arenas: 1, dirty_decay: 3s", "backends.j.arenas: applies to new allocations\n"
+                                       "backends.j.dirty_decay: applies to new allocations"},
+    };
+    for (size_t i = 0; i < LENGTH(steps); i++) {
+        char text[256];
+        snprintf(text, sizeof text,
+                 "default: mmap\nbackends: {j: {kind: jemalloc, %s}}\nmodules: {m: j}\n",
+                 steps[i].parameters);
+        uint64_t arenas = process_stats().arenas;
+        use_policy(text);
+        if (steps[i].report != NULL)
+            ck_assert_str_eq(reload_status().last_report, steps[i].report);
+        void *p = sluice_malloc(use_module("m"), 1000);
+        bool is_new = process_stats().arenas > arenas;
+        ck_assert_int_eq(is_new, i == 0 || strstr(steps[i].report, "new allocations") != NULL);
+        (void)p; /* it keeps its arena */
+    }
+}
+END_TEST
+
 static void start_with_broken(void *path)
 {
     setenv("SLUICE_POLICY", path, 1);
@@ -501,6 +533,7 @@ int main(void)
     tcase_add_test(cases[0], files);
     tcase_add_test(cases[0], a_broken_policy_changes_nothing);
     tcase_add_test(cases[0], the_status_tells_how_it_went);
+    tcase_add_test(cases[0], the_report_says_what_arenas_took);
     tcase_add_test(cases[0], a_broken_policy_at_the_start_is_told_and_the_defaults_serve);
     tcase_add_test(cases[1], a_signal_reloads_and_the_old_handler_is_called);
     tcase_add_test(cases[1], signals_that_nobody_can_handle_are_refused);
