@@ -387,6 +387,126 @@ START_TEST(fallback_serves_from_elsewhere)
 }
 END_TEST
 
+static void *clear_pile(void *pile)
+{
+    clear(pile);
+    return NULL;
+}
+
+/* Whatever call asks, the fallback's objects count for the module, and are freed to their own arena by any thread. */
+START_TEST(fallback_is_accounted_and_freed_to_its_owner)
+{
+    static const char *const others[] = {"jemalloc", "pool", "mmap", "glibc"};
+    for (int hard = 0; hard <= 1; hard++) {
+        char limit[128];
+        snprintf(limit, sizeof limit,
+                 hard ? "hard: 4MiB, on_hard: {fallback: %s}"
+                      : "soft: 4MiB, on_soft: {fallback: %s}",
+                 others[_i]);
+        sluice_module m = limited(kinds[_i], limit);
+        struct sluice_module_stats before = stats_of(m);
+        struct pile *pile = NULL;
+        heap_up(&pile, m, 20000, 400);
+        struct sluice_module_stats high = stats_of(m);
+        ck_assert_uint_eq(high.live_objects - before.live_objects, 400);
+        ck_assert_uint_ge(high.live_bytes, 400 * 20000);
+        ck_assert_uint_eq(high.failed_allocations, before.failed_allocations);
+
+        char *p = sluice_calloc(m, 3, 10000);
+        ck_assert_str_eq(kind_of(p), others[_i]);
+        ck_assert(test_is_zero(p, 30000));
+        test_fill(p, 30000, 7);
+        p = sluice_realloc(0, p, 40000);
+        ck_assert_ptr_nonnull(p);
+        ck_assert_str_eq(kind_of(p), others[_i]);
+        ck_assert(test_is_filled(p, 30000, 7));
+        struct sluice_owner owner = {.struct_size = sizeof owner};
+        ck_assert_int_eq(sluice_owner(p, &owner), SLUICE_OK);
+        ck_assert_uint_eq(owner.module, m);
+        char *q = sluice_aligned_alloc(m, 512, 30000);
+        ck_assert_str_eq(kind_of(q), others[_i]);
+        ck_assert_uint_eq((uintptr_t)q % 512, 0);
+        /* An object from before the limit, resized beyond it. */
+        struct pile *first = pile;
+        while (first->next->next != NULL)
+            first = first->next;
+        ck_assert_str_eq(kind_of(first->next), kinds[_i]);
+        first->next = sluice_realloc(0, first->next, 60000);
+        ck_assert_str_eq(kind_of(first->next), others[_i]);
+        first->next->next = NULL;
+        sluice_free(p);
+        sluice_free(q);
+
+        pthread_t thread;
+        pthread_create(&thread, NULL, clear_pile, &pile);
+        pthread_join(thread, NULL);
+        sluice_trim(m);
+        struct sluice_module_stats after = stats_of(m);
+        ck_assert_uint_eq(after.live_objects, before.live_objects);
+        ck_assert_uint_eq(after.live_bytes, before.live_bytes);
+        ck_assert_uint_eq(after.allocated_objects - before.allocated_objects,
+                          after.freed_objects - before.freed_objects);
+        ck_assert_int_eq((int64_t)held_by(m), 0);
+    }
+}
+END_TEST
+
+START_TEST(a_phase_falls_back_too)
+{
+    use_policy("default: mmap\nmodules: {m: {route: glibc, limit: {hard: 4MiB, on_hard: {fallback: "
+               "jemalloc}}}}\nphases: {f: {modules: [m], backend: mmap}}\n");
+    sluice_module m = use_module("m");
+    sluice_phase *phase;
+    ck_assert_int_eq(sluice_phase_begin("f", &phase), SLUICE_OK);
+    struct pile *pile = NULL;
+    heap_up(&pile, m, 20000, 400);
+    ck_assert_ptr_nonnull(pile);
+    ck_assert_str_eq(kind_of(pile), "jemalloc");
+    void *newest[2] = {pile, pile->next};
+    ck_assert_int_eq(sluice_phase_end(phase), SLUICE_OK);
+    /* What came from beyond the phase is not dropped with it. */
+    for (size_t i = 0; i < LENGTH(newest); i++) {
+        ck_assert_str_eq(kind_of(newest[i]), "jemalloc");
+        sluice_free(newest[i]);
+    }
+}
+END_TEST
+
+START_TEST(soft_trim_gives_back)
+{
+    sluice_module m = limited(kinds[_i], "soft: 16MiB, on_soft: trim");
+    struct pile *small = NULL, *pile = NULL;
+    for (uint32_t round = 0; round < 3; round++) {
+        /* What is kept of one size cannot serve another. */
+        heap_up(&small, m, 500, 12 * MIB / 512);
+        clear(&small);
+        uint64_t cached = stats_of(m).cached_bytes;
+        ck_assert_uint_eq(heap_up(&pile, m, 30000, 1000), 1000); /* nothing is refused */
+        if (cached > 4 * MIB)
+            ck_assert_uint_lt(stats_of(m).cached_bytes, cached);
+        clear(&pile);
+        sluice_trim(m);
+    }
+    ck_assert_uint_eq(stats_of(m).failed_allocations, 0);
+    ck_assert_int_eq((int64_t)held_by(m), 0);
+}
+END_TEST
+
+START_TEST(hard_fail_is_the_default)
+{
+    static const char *const limits[] = {"hard: 4MiB", "hard: 4MiB, on_hard: fail"};
+    for (size_t i = 0; i < LENGTH(limits); i++) {
+        sluice_module m = limited(kinds[_i], limits[i]);
+        struct pile *pile = NULL;
+        uint64_t failed = stats_of(m).failed_allocations;
+        ck_assert_uint_lt(heap_up(&pile, m, 10000, 1000), 1000);
+        ck_assert_int_eq(errno, ENOMEM);
+        ck_assert_uint_eq(stats_of(m).failed_allocations, failed + 1);
+        clear(&pile);
+    }
+}
+END_TEST
+
 START_TEST(hard_trim_makes_room)
 {
     sluice_module m = limited(kinds[_i], "hard: 8MiB, on_hard: trim");
@@ -462,6 +582,10 @@ int main(void)
     tcase_add_test(cases[2], a_callback_is_called_with_its_own_argument);
     tcase_add_loop_test(cases[2], soft_fail_refuses_from_there, 0, n);
     tcase_add_loop_test(cases[2], fallback_serves_from_elsewhere, 0, n);
+    tcase_add_loop_test(cases[2], fallback_is_accounted_and_freed_to_its_owner, 0, n);
+    tcase_add_test(cases[2], a_phase_falls_back_too);
+    tcase_add_loop_test(cases[2], soft_trim_gives_back, 0, n);
+    tcase_add_loop_test(cases[2], hard_fail_is_the_default, 0, n);
     tcase_add_loop_test(cases[2], hard_trim_makes_room, 0, n);
     tcase_add_loop_test(cases[2], abort_says_who_and_how_much, 0, n);
     return run_suite("limit", cases, LENGTH(cases));
