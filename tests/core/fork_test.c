@@ -25,6 +25,7 @@ struct kept {
 };
 static struct kept kept[LENGTH(kinds)][KEPT]; /* the forking thread's */
 static _Atomic bool stop;
+static _Atomic uint32_t running;
 
 static void start(void)
 {
@@ -48,6 +49,7 @@ static void start(void)
 
 static void *allocate_on(void *index)
 {
+    atomic_fetch_add(&running, 1);
     uint64_t random = (uintptr_t)index + 1;
     void *p[100] = {NULL};
     while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
@@ -62,6 +64,12 @@ static void *allocate_on(void *index)
     for (unsigned at = 0; at < 100; at++)
         sluice_free(p[at]);
     return NULL;
+}
+
+/* A sanitizer of gcc 12 takes locks of its own when a thread starts or ends, which fork leaves locked in the child. */
+static void wait_for_running(uint32_t n)
+{
+    ck_assert(wait_for_count(&running, n, 20000));
 }
 
 static void *one_thread_more(void *unused)
@@ -99,7 +107,8 @@ static void use_everything(void)
 
 static void child_of(int n)
 {
-    alarm(60); /* a child that hangs is found here, not by the whole test's limit */
+    signal(SIGALRM, SIG_DFL); /* libcheck's handler would kill the parent, too */
+    alarm(60);                /* a child that hangs is found here, not by the whole test's limit */
     use_everything();
     if (n % 8 == 0) {
         pthread_t thread;
@@ -140,6 +149,7 @@ START_TEST(a_busy_program_forks)
     pthread_t threads[THREADS];
     for (uintptr_t i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, allocate_on, (void *)i);
+    wait_for_running(THREADS);
     for (int n = 0; n < FORKS; n++) {
         pid_t pid = fork();
         ck_assert_int_ge(pid, 0);
@@ -177,6 +187,7 @@ static FILE *stream;
 
 static void *print_on(void *unused)
 {
+    atomic_fetch_add(&running, 1);
     while (!atomic_load_explicit(&stop, memory_order_relaxed))
         fprintf(stream, "%0500d\n", 1);
     return NULL;
@@ -184,6 +195,7 @@ static void *print_on(void *unused)
 
 static void *flush_on(void *unused)
 {
+    atomic_fetch_add(&running, 1);
     while (!atomic_load_explicit(&stop, memory_order_relaxed))
         fflush(NULL); /* holds the list of all streams, which fork() waits for */
     return NULL;
@@ -198,10 +210,12 @@ START_TEST(streams_that_allocate_do_not_deadlock_with_fork)
     pthread_create(&threads[0], NULL, print_on, NULL);
     pthread_create(&threads[1], NULL, flush_on, NULL);
     pthread_create(&threads[2], NULL, allocate_on, NULL);
+    wait_for_running(3);
     for (int n = 0; n < FORKS / 2; n++) {
         pid_t pid = fork();
         ck_assert_int_ge(pid, 0);
         if (pid == 0) {
+            signal(SIGALRM, SIG_DFL);
             alarm(60);
             use_everything();
             _exit(0);
@@ -219,6 +233,7 @@ END_TEST
 
 static void *reload_on(void *unused)
 {
+    atomic_fetch_add(&running, 1);
     static const char *const policies[] = {"sluice: 1\ndefault: pool\n",
                                            "sluice: 1\ndefault: glibc\n"};
     for (unsigned i = 0; !atomic_load(&stop); i++)
@@ -229,6 +244,7 @@ static void *reload_on(void *unused)
 
 static void *trim_on(void *unused)
 {
+    atomic_fetch_add(&running, 1);
     while (!atomic_load(&stop))
         sluice_trim(SLUICE_MODULE_ALL);
     return NULL;
@@ -242,6 +258,7 @@ START_TEST(reloads_and_purges_do_not_deadlock_with_fork)
     pthread_create(&threads[1], NULL, trim_on, NULL);
     pthread_create(&threads[2], NULL, allocate_on, NULL);
     pthread_create(&threads[3], NULL, allocate_on, (void *)1);
+    wait_for_running(4);
     for (int n = 0; n < FORKS / 2; n++) {
         pid_t pid = fork();
         if (pid == 0)
@@ -263,6 +280,7 @@ START_TEST(the_child_has_a_control_thread_when_it_needs_one)
     sluice_free(sluice_malloc(m, 100)); /* starts the parent's */
     pid_t pid = fork();
     if (pid == 0) {
+        signal(SIGALRM, SIG_DFL);
         alarm(60);
         static void *p[2000];
         for (unsigned i = 0; i < LENGTH(p); i++)
@@ -279,19 +297,24 @@ START_TEST(the_child_has_a_control_thread_when_it_needs_one)
 }
 END_TEST
 
+static pthread_barrier_t together; /* forks are at once, and no thread starts or ends meanwhile */
+
 static void *fork_once(void *unused)
 {
     sluice_free(sluice_malloc(modules[0], 100));
+    pthread_barrier_wait(&together);
     pid_t pid = fork();
     if (pid == 0)
         child_of(0);
     wait_for_child(pid, 0);
+    pthread_barrier_wait(&together);
     return NULL;
 }
 
 START_TEST(any_thread_may_fork_and_several_at_once)
 {
     start();
+    ck_assert_int_eq(pthread_barrier_init(&together, NULL, 4), 0);
     for (int i = 0; i < 5; i++)
         run_threads(4, fork_once);
 }
