@@ -83,7 +83,7 @@ static void read_phase(struct parse *parse, const struct node *map, struct polic
         missing(parse, map, phase->name, "modules", "[perception]");
     if (check && value_choice(parse->report, check, "check", words_check, &word))
         phase->check = (enum policy_check)word;
-    if (phase->check != POLICY_CHECK_OFF)
+    if (check && phase->check != POLICY_CHECK_OFF)
         report_warning(parse->report, check->mark, "check: %s has no effect in this version",
                        words_check[phase->check]);
     bool track_is_known = !track || value_bool(parse->report, track, "track", &phase->track);

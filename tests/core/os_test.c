@@ -18,6 +18,8 @@ static long maps, refused_with,
 static int populate_error;
 
 /* Here in place of libc's: the library's objects are linked into this program. */
+/* The parameters' names are those of no header. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
     if (address != NULL && (refused_with != 0 || taken > 0)) {
@@ -37,6 +39,7 @@ int madvise(void *address, size_t length, int advice)
     }
     return (int)syscall(SYS_madvise, address, length, advice);
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 START_TEST(a_window_is_searched_as_long_as_there_is_hope)
 {

@@ -87,29 +87,25 @@ static inline void *demo_calloc(enum demo_module module, size_t size)
     return p;
 }
 
-/* size: what was asked for at p; ignored for NULL, which does nothing. */
-static inline void demo_free(void *p, size_t size)
+/* Of what outlives its stage; size as for demo_free(). */
+static inline void demo_free_longlived(void *p, size_t size)
 {
     if (p == NULL)
         return;
-    if (layer_drops)
-        ;
-    else if (layer_uses_sluice)
+    if (layer_uses_sluice)
         sluice_free(p);
     else
         free(p);
     layer_counter->live -= (int64_t)size;
 }
 
-/* Of what outlives its stage. */
-static inline void demo_free_longlived(void *p, size_t size)
+/* size: what was asked for at p; ignored for NULL, which does nothing. */
+static inline void demo_free(void *p, size_t size)
 {
-    if (p != NULL && layer_drops)
-        sluice_free(p);
-    if (p != NULL && layer_drops)
+    if (!layer_drops)
+        demo_free_longlived(p, size);
+    else if (p != NULL)
         layer_counter->live -= (int64_t)size;
-    else
-        demo_free(p, size);
 }
 
 /* p may be NULL, with old_size 0. new_size is not 0. */

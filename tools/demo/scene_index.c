@@ -127,7 +127,7 @@ static bool read_list(struct scene *scene)
         for (uint32_t i = b; i < scene->file_count; i += scene->task->stages)
             scene->files[at++].name = names[i];
     }
-    demo_free(names, scene->file_count * sizeof(*names));
+    demo_free_longlived(names, scene->file_count * sizeof(*names));
     return true;
 }
 
