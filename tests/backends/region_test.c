@@ -81,7 +81,7 @@ START_TEST(cycles_are_warm)
         {6 * MIB, "never"}, {64 * KIB, "always"},
     };
     char parameters[100];
-    snprintf(parameters, sizeof parameters, ", huge_pages: %s", cases[_i].huge);
+    snprintf(parameters, sizeof parameters, ", purge_after: 1h, huge_pages: %s", cases[_i].huge);
     use(parameters);
     fill_cycle(1, cases[_i].high);
     reset();

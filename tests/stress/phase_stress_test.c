@@ -141,7 +141,7 @@ START_TEST(frames_in_a_pipeline)
 {
     use_kind(kinds[0]);
     for (int i = 0; i < BOUND; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "bound.%d", i);
         bound[i] = use_module(name);
     }
