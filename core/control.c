@@ -113,7 +113,16 @@ static void work(void)
 
 /* ---- Watching files ------------------------------------------------------------------------- */
 
-static int watch_fd = -1;
+/* Whoever forks may do so at any moment, and the child closes what it finds here: a number that is closed must be gone
+ * from here before, as the program may get it for a file of its own. */
+static _Atomic int watch_fd = -1;
+
+static void close_watch(void)
+{
+    int fd = atomic_exchange(&watch_fd, -1);
+    if (fd >= 0)
+        close(fd);
+}
 
 static void watch_folder(const char *folder, void *arg)
 {
@@ -127,15 +136,12 @@ static void watch_folder(const char *folder, void *arg)
 /* Returns how long to sleep at most, in ms: where the kernel does not tell of changes, we look. */
 static int watch_files(void)
 {
-    if (watch_fd >= 0)
-        close(watch_fd);
+    close_watch();
     watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     bool complete = watch_fd >= 0;
     bool any = reload_watch_folders(watch_folder, &complete);
-    if (!any && watch_fd >= 0) {
-        close(watch_fd);
-        watch_fd = -1;
-    }
+    if (!any)
+        close_watch();
     return any && !complete ? 1000 : -1;
 }
 
@@ -321,9 +327,7 @@ void control_fork_child(void)
     if (fd >= 0)
         close(
             fd); /* a thread that starts here makes its own: the child may close all it knows of */
-    if (watch_fd >= 0)
-        close(watch_fd);
-    watch_fd = -1;
+    close_watch();
     bool ran = atomic_exchange(&state, STATE_NONE) != STATE_NONE;
     atomic_store(&watch_again, ran);
     if (ran) { /* it may have been about to do what was due: then nobody remembers but the arenas */
