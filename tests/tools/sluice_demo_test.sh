@@ -77,6 +77,12 @@ expect 'without gnuplot: says so' yes "$(grep -q 'gnuplot is not installed.*apt-
 expect 'without gnuplot: CSV' yes "$([ -s none/curves.csv ] && echo yes)"
 expect 'only one policy, beside plain glibc' 2 "$(grep -c '^two,' none/summary.csv)"
 
+# Without a warm-up.
+expect 'with a warm-up: says so' 1 "$(grep -c 'As much memory was touched once before' out)"
+run balloon --quick --scene two --only plain-glibc --no-warm-up --output cold
+expect 'without a warm-up: exit status' 0 "$status"
+expect 'without a warm-up: says so' 1 "$(grep -c 'Memory was not touched before the runs' out)"
+
 # JSON.
 run balloon --quick --scene one --only recommended --json --output json
 expect 'JSON: exit status' 0 "$status"

@@ -36,7 +36,7 @@ void options_help(void)
         "\n"
         "  --size SIZE      memory of a stage of scene one, such as 512MiB; default: a quarter of the\n"
         "                   memory there is, 4GiB at most\n"
-        "  --stages N       stages of scene one and batches of scene two (default 10 and 4)\n"
+        "  --stages N       stages of scene one and batches of scene two (default 10 and 3)\n"
         "  --threads N      threads (default 16 in scene one, 4 in scene two)\n"
         "  --seed N         start of the random numbers (default 1)\n"
         "  --scene WHICH    one, two or all (default all)\n"
@@ -44,6 +44,7 @@ void options_help(void)
         "  --policy FILE    one more policy, measured beside the others\n"
         "  --output DIR     where the chart and the CSV files go (default ./sluice-demo)\n"
         "  --quick          small and short, for a first look and for tests\n"
+        "  --no-warm-up     measure without touching the memory of a run once before it\n"
         "  --json           results as JSON on standard output, instead of the table\n"
         "  --strict         exit 1 unless the recommended policy meets the bar\n"
         "  --show-policies  print the policies and exit\n"
@@ -106,7 +107,7 @@ static void set_defaults(struct options *options, uint64_t room)
 {
     *options = (struct options){
         .size = default_size(room),
-        .stages = {10, 4},
+        .stages = {10, 3},
         .threads = {16, 4},
         .text_max = 128 * MIB,
         .seed = 1,
@@ -221,6 +222,8 @@ enum options_verdict options_parse(struct options *options, int argc, char **arg
             options->is_json = true;
         } else if (strcmp(argv[i], "--strict") == 0) {
             options->is_strict = true;
+        } else if (strcmp(argv[i], "--no-warm-up") == 0) {
+            options->is_cold = true;
         } else if (strcmp(argv[i], "--show-policies") == 0) {
             shows_policies = true;
         } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {

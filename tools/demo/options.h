@@ -17,6 +17,7 @@ struct options {
     const char *policy_file; /* one more policy; NULL: none */
     const char *output;      /* folder */
     bool is_quick, is_json, is_strict;
+    bool is_cold;       /* no warm-up before each run */
     unsigned settle_ms; /* from a release to its measurement */
     unsigned final_ms;  /* from the last release to its second one */
 };

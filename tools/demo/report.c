@@ -201,7 +201,9 @@ void report_print_table(const struct report *report)
         "\nresident: Rss less LazyFree, in MiB, read from outside the process. live: requested and not\n"
         "freed. worst: the stage furthest above its live bytes. drift: resident less live, last\n"
         "release less first. CPU time: all threads, start to exit. wall time: at work, without the\n"
-        "waits. x plain: against plain glibc in this run.\n");
+        "waits. x plain: against plain glibc in this run. %s\n",
+        report->options->is_cold ? "Memory was not touched before the runs."
+                                 : "As much memory was touched once before each run.");
 }
 
 static const struct holding *find_holding(const struct holdings *holdings, const char *module)

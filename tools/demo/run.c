@@ -364,8 +364,9 @@ static void run_one(struct run *runs, size_t count, size_t i, const struct optio
     if (is_interrupted)
         return;
 
-    warm_up(runs, count, options,
-            run->scene == SCENE_ONE ? options->size * 9 / 8 : options->text_max);
+    if (!options->is_cold)
+        warm_up(runs, count, options,
+                run->scene == SCENE_ONE ? options->size * 9 / 8 : options->text_max);
     if (is_interrupted)
         return;
     fprintf(stderr, "[%2zu/%zu] scene %s, %-13s resident after each release, MiB:", i + 1, count,
