@@ -1,7 +1,7 @@
 /* glibc.c - the backend `glibc`: the C library's own malloc.
  *
  * There is one heap for the whole process, shared by all arenas of this kind and by whatever else
- * calls malloc. So an arena is no more than its numbers, and what glibc keeps free (mallinfo2) has
+ * calls malloc. So an arena is no more than its numbers, and what glibc keeps free (libc_free_bytes) has
  * to be shared out among them:
  *
  *     leftover of an arena  =  the most that it ever had  -  what it has now
@@ -15,7 +15,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -204,7 +203,7 @@ static int64_t sum_leftovers(void)
 static void stats(void *arena, struct sluice_backend_stats *out)
 {
     struct glibc_arena *a = arena;
-    int64_t free_bytes = (int64_t)mallinfo2().fordblks;
+    int64_t free_bytes = (int64_t)libc_free_bytes();
     lock_acquire(&list_lock);
     int64_t all = sum_leftovers(), mine = leftover(a);
     lock_release(&list_lock);
@@ -253,8 +252,8 @@ static size_t purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_du
     lock_release(&list_lock);
     if (!is_new)
         return 0;
-    int64_t free_bytes = (int64_t)mallinfo2().fordblks, before = resident_bytes();
-    malloc_trim(0);
+    int64_t free_bytes = (int64_t)libc_free_bytes(), before = resident_bytes();
+    libc_trim();
     int64_t given = before - resident_bytes();
     if (given < 0)
         given = 0; /* other threads took more meanwhile */

@@ -35,3 +35,13 @@ WEAK size_t libc_usable_size(void *p)
 {
     return malloc_usable_size(p);
 }
+
+WEAK size_t libc_free_bytes(void)
+{
+    return mallinfo2().fordblks;
+}
+
+WEAK void libc_trim(void)
+{
+    malloc_trim(0);
+}

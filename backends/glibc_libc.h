@@ -16,4 +16,7 @@ void *libc_realloc(void *p, size_t size);
 void libc_free(void *p);
 size_t libc_usable_size(void *p);
 
+size_t libc_free_bytes(void); /* free in its heaps: mallinfo2().fordblks */
+void libc_trim(void);         /* malloc_trim(0) */
+
 #endif

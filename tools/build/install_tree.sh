@@ -28,6 +28,7 @@ put 755 "$built/libsluice.so" lib "libsluice.so.$version"
 ln -sf "libsluice.so.$version" "$prefix/lib/libsluice.so.$major"
 ln -sf "libsluice.so.$major" "$prefix/lib/libsluice.so"
 put 644 "$built/libsluice.a" lib
+put 755 "$built/tools/preload/libsluice-preload.so" lib
 
 for plugin in "$built"/backends/plugins/*.so; do
     [ -e "$plugin" ] || continue

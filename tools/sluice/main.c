@@ -17,6 +17,7 @@ static const struct command {
 } commands[] = {
     {"check", check_main, "read policies and name every mistake by file, line and column"},
     {"explain", explain_main, "which rule and line of a policy decides for a module and a size"},
+    {"run", run_main, "run an unmodified program with Sluice as its malloc"},
     {"demo", demo_main, "the field report, reproduced and cured, with a chart"},
     {NULL, NULL, NULL},
 };

@@ -1,0 +1,18 @@
+/* libc.h - what lies behind the names that the preload library takes over. */
+#ifndef SLUICE_TOOLS_PRELOAD_LIBC_H
+#define SLUICE_TOOLS_PRELOAD_LIBC_H
+
+/* The next definition of a function, behind ours: NULL when there is none. The first call for a name takes the dynamic
+ * linker's lock; `cell` keeps the answer. */
+#define LIBC_NEXT(cell, name) ((__typeof__(&name))libc_next(&(cell), #name))
+
+typedef _Atomic(void *) libc_cell;
+
+void *libc_next(libc_cell *cell, const char *name);
+
+int libc_mallopt(int parameter, int value);
+
+/* Looks all of them up, while no other thread is there. */
+void libc_find_all(void);
+
+#endif

@@ -1,0 +1,117 @@
+/* operators.c - C++'s operator new and delete, in all forms, served by Sluice.
+ *
+ * In C, under their mangled names (Itanium C++ ABI, x86-64 and other LP64 systems): so no C++ runtime comes with us. Where a
+ * program has one, failure goes its way: the new-handler is called until it gives up, then std::bad_alloc is thrown.
+ * Compiled with -fexceptions, as that passes through here.
+ */
+#include <dlfcn.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <sluice/sluice.h>
+
+#include "core/log.h"
+#include "tools/preload/caller.h"
+
+typedef void (*new_handler)(void);
+
+/* std::get_new_handler() and std::__throw_bad_alloc(): of the program's C++ runtime, when it has one. */
+extern new_handler _ZSt15get_new_handlerv(void) __attribute__((weak));
+extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
+
+/* Runtimes that were opened after the start are found by asking. */
+static new_handler current_handler(void)
+{
+    new_handler (*get)(void) = _ZSt15get_new_handlerv;
+    if (get == NULL)
+        *(void **)&get = dlsym(RTLD_DEFAULT, "_ZSt15get_new_handlerv");
+    return get == NULL ? NULL : get();
+}
+
+static _Noreturn void throw_bad_alloc(size_t size)
+{
+    void (*throw_it)(void) = _ZSt17__throw_bad_allocv;
+    if (throw_it == NULL)
+        *(void **)&throw_it = dlsym(RTLD_DEFAULT, "_ZSt17__throw_bad_allocv");
+    if (throw_it != NULL)
+        throw_it();
+    log_fatal("operator new: no memory for %zu bytes, and no C++ runtime that could throw", size);
+}
+
+static void *allocate(sluice_module module, size_t size, size_t alignment)
+{
+    return alignment == 0 ? sluice_malloc(module, size)
+                          : sluice_aligned_alloc(module, alignment, size);
+}
+
+/* Failed once already. */
+static __attribute__((noinline, cold)) void *try_again(sluice_module module, size_t size,
+                                                       size_t alignment)
+{
+    void *p = NULL;
+    new_handler handler;
+    while (p == NULL && (handler = current_handler()) != NULL) {
+        handler(); /* may throw */
+        p = allocate(module, size, alignment);
+    }
+    return p;
+}
+
+static inline __attribute__((always_inline)) void *make(sluice_module module, size_t size,
+                                                        size_t alignment)
+{
+    void *p = allocate(module, size, alignment);
+    if (__builtin_expect(p != NULL, 1))
+        return p;
+    p = try_again(module, size, alignment);
+    if (p == NULL)
+        throw_bad_alloc(size);
+    return p;
+}
+
+/* For the forms that may not throw. A new-handler that throws ends the program here, as these are noexcept. */
+static inline __attribute__((always_inline)) void *make_nothrow(sluice_module module, size_t size,
+                                                                size_t alignment)
+{
+    void *p = allocate(module, size, alignment);
+    return __builtin_expect(p != NULL, 1) ? p : try_again(module, size, alignment);
+}
+
+/* m: unsigned long (size_t); St11align_val_t: std::align_val_t; RKSt9nothrow_t: const std::nothrow_t &; Pv: void * */
+#define NEW(name, parameters, call)             \
+    void *name parameters;                      \
+    EXPORT void *name parameters                \
+    {                                           \
+        sluice_module module = CALLER_MODULE(); \
+        return call;                            \
+    }
+#define DELETE(name, parameters) \
+    void name parameters;        \
+    EXPORT void name parameters  \
+    {                            \
+        sluice_free(p);          \
+    }
+
+NEW(_Znwm, (size_t size), make(module, size, 0))
+NEW(_Znam, (size_t size), make(module, size, 0))
+NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), make(module, size, alignment))
+NEW(_ZnamSt11align_val_t, (size_t size, size_t alignment), make(module, size, alignment))
+NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void *tag), make_nothrow(module, size, 0))
+NEW(_ZnamRKSt9nothrow_t, (size_t size, const void *tag), make_nothrow(module, size, 0))
+NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void *tag),
+    make_nothrow(module, size, alignment))
+NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void *tag),
+    make_nothrow(module, size, alignment))
+
+DELETE(_ZdlPv, (void *p))
+DELETE(_ZdaPv, (void *p))
+DELETE(_ZdlPvm, (void *p, size_t size))
+DELETE(_ZdaPvm, (void *p, size_t size))
+DELETE(_ZdlPvSt11align_val_t, (void *p, size_t alignment))
+DELETE(_ZdaPvSt11align_val_t, (void *p, size_t alignment))
+DELETE(_ZdlPvmSt11align_val_t, (void *p, size_t size, size_t alignment))
+DELETE(_ZdaPvmSt11align_val_t, (void *p, size_t size, size_t alignment))
+DELETE(_ZdlPvRKSt9nothrow_t, (void *p, const void *tag))
+DELETE(_ZdaPvRKSt9nothrow_t, (void *p, const void *tag))
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t alignment, const void *tag))
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t alignment, const void *tag))
