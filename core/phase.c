@@ -270,7 +270,7 @@ enum sluice_result sluice_phase_begin(const char *name, sluice_phase **out)
         outdate_caches(k);
         *out = handle_of(i);
     }
-    bool full = i == NULL && slot_count == SLOTS;
+    bool full = k != NULL && i == NULL && slot_count == SLOTS;
     lock_release(&phases_lock);
     thread_leave_current(t);
     if (full)
@@ -290,6 +290,7 @@ static void forget_caches(struct thread *t, const struct phase_kind *k)
 
 enum sluice_result sluice_phase_enter(sluice_phase *phase)
 {
+    bootstrap_wait();
     struct thread *t = thread_enter_current();
     if (t == NULL)
         return no_memory("sluice_phase_enter");
@@ -320,6 +321,7 @@ static void step_out(struct thread *t, struct phase_instance *i)
 
 enum sluice_result sluice_phase_leave(sluice_phase *phase)
 {
+    bootstrap_wait();
     struct thread *t = thread_enter_current();
     if (t == NULL)
         return no_memory("sluice_phase_leave");
@@ -360,6 +362,7 @@ enum sluice_result sluice_phase_on_end(sluice_phase *phase, void (*fn)(void *), 
 {
     if (fn == NULL)
         return error_set(SLUICE_ERROR_INVALID, "sluice_phase_on_end: fn is NULL");
+    bootstrap_wait();
     struct thread *t = thread_enter_current();
     struct phase_callback *c = t == NULL ? NULL : meta_alloc(sizeof *c);
     if (c == NULL) {
@@ -426,27 +429,29 @@ static void run_callbacks(struct phase_instance *i)
     }
 }
 
-/* Does a policy still have this arena's backend, bound to a phase in the same way? */
-static bool is_wanted(const struct policy *policy, const struct sluice_arena *a)
+/* Would an instance of this kind, begun under that policy, make this arena? */
+static bool is_wanted(const struct policy *policy, const struct phase_kind *k,
+                      const struct sluice_arena *a)
 {
-    for (size_t b = 0; b < policy->backend_count; b++)
-        if (arena_matches(a, &policy->backends[b]))
+    const struct policy_phase *phase = phase_of_module(policy, a->module->name);
+    if (phase == NULL || strcmp(phase->name, k->name) != 0)
+        return false;
+    uint32_t backends[ROUTE_PHASE_BACKENDS];
+    size_t n = route_phase_backends(policy, phase, backends);
+    for (size_t i = 0; i < n; i++)
+        if (arena_matches(a, &policy->backends[backends[i]]) &&
+            a->tracked == (phase->track && i == 0))
             return true;
     return false;
 }
 
-/* Drops what the instance holds. Arenas that the policy in force has changed are given up. Returns the bytes. In a
- * section. */
-static uint64_t drop(struct thread *t, struct phase_instance *i)
+/* Nobody is in the instance's arenas, and they are empty: those that a policy does not want are given up. */
+static void give_up_unwanted(const struct policy *policy, struct phase_instance *i)
 {
-    uint64_t bytes = 0;
-    for (struct phase_arena *p = i->arenas; p != NULL; p = p->next)
-        bytes += arena_reset(t, p->arena);
-    const struct policy *policy = route_table_current()->policy;
     struct phase_arena *kept = NULL;
     for (struct phase_arena *p = i->arenas, *next; p != NULL; p = next) {
         next = p->next;
-        if (is_wanted(policy, p->arena)) {
+        if (is_wanted(policy, i->kind, p->arena)) {
             p->next = kept;
             kept = p;
         } else {
@@ -455,6 +460,25 @@ static uint64_t drop(struct thread *t, struct phase_instance *i)
         }
     }
     atomic_store_explicit(&i->arenas, kept, memory_order_relaxed);
+}
+
+void phases_follow(const struct policy *policy)
+{
+    lock_acquire(&phases_lock);
+    for (struct phase_kind *k = kinds; k != NULL; k = k->next)
+        for (struct phase_instance *i = k->idle; i != NULL; i = i->next_idle)
+            give_up_unwanted(policy, i);
+    lock_release(&phases_lock);
+}
+
+/* Drops what the instance holds. Returns the bytes. In a section, the same in which make_idle() follows the reading of the
+ * policy: so phases_follow() finds the instance idle, or the newer policy was seen here. */
+static uint64_t drop(struct thread *t, struct phase_instance *i)
+{
+    uint64_t bytes = 0;
+    for (struct phase_arena *p = i->arenas; p != NULL; p = p->next)
+        bytes += arena_reset(t, p->arena);
+    give_up_unwanted(route_table_current()->policy, i);
     return bytes;
 }
 
@@ -476,6 +500,7 @@ static void make_idle(struct phase_instance *i, uint64_t bytes, uint64_t ns)
 
 enum sluice_result sluice_phase_end(sluice_phase *phase)
 {
+    bootstrap_wait();
     struct thread *t = thread_enter_current();
     if (t == NULL)
         return no_memory("sluice_phase_end");

@@ -80,6 +80,10 @@ struct sluice_arena *phase_arena_find(const struct phase_instance *instance,
 struct sluice_arena *phase_arena_get(struct phase_instance *instance, struct module *module,
                                      const struct policy_backend *backend, bool tracked);
 
+/* After a new policy is in force, and nobody uses an older table: instances that wait for their next begin give up the
+ * arenas that the policy has no use for any more. Outside sections; in the reload lock. */
+void phases_follow(const struct policy *policy);
+
 /* The thread ends: it leaves what it had entered. */
 void phases_thread_exit(struct thread *t);
 

@@ -67,24 +67,30 @@ static void rule_set(struct route_rule *r, const struct policy *policy, size_t m
     atomic_init(&r->arena, NULL);
 }
 
-/* Behind the rules of the route: two fallbacks, and up to two rules of a phase. */
-#define RULES_BEHIND 4
+/* Behind the rules of the route: two fallbacks, and the rules of a phase. */
+#define FALLBACKS    2
+#define RULES_BEHIND (FALLBACKS + ROUTE_PHASE_BACKENDS)
 
-/* What is larger than the phase's backend serves is mapped: that can be dropped at once, too. */
+size_t route_phase_backends(const struct policy *policy, const struct policy_phase *phase,
+                            uint32_t backends[ROUTE_PHASE_BACKENDS])
+{
+    backends[0] = phase->backend;
+    backends[1] = policy_find_backend(policy, "mmap"); /* it can drop all at once, too */
+    bool bounded = policy->backends[phase->backend].ops->max_size != 0;
+    return bounded && backends[1] != UINT32_MAX ? 2 : 1;
+}
+
 static void compile_phase(const struct policy *policy, struct route *r)
 {
     const struct policy_phase *phase = phase_of_module(policy, r->module->name);
     struct phase_kind *kind = phase == NULL ? NULL : phase_kind_get(phase->name);
     if (kind == NULL || !phase_kind_bind(kind, r->module->id))
         return;
-    r->phase_rules = &r->rules[r->rule_count + 2];
-    rule_set(&r->phase_rules[0], policy, POLICY_ANY_SIZE, phase->backend);
-    r->phase_rule_count = 1;
-    uint32_t direct = policy_find_backend(policy, "mmap");
-    if (policy->backends[phase->backend].ops->max_size != 0 && direct != UINT32_MAX) {
-        rule_set(&r->phase_rules[1], policy, POLICY_ANY_SIZE, direct);
-        r->phase_rule_count = 2;
-    }
+    uint32_t backends[ROUTE_PHASE_BACKENDS];
+    r->phase_rules = &r->rules[r->rule_count + FALLBACKS];
+    r->phase_rule_count = route_phase_backends(policy, phase, backends);
+    for (size_t i = 0; i < r->phase_rule_count; i++)
+        rule_set(&r->phase_rules[i], policy, POLICY_ANY_SIZE, backends[i]);
     r->phase_tracked = phase->track;
     r->phase = kind;
 }
@@ -251,6 +257,7 @@ void route_table_publish(struct route_table *table)
     outdate_all_caches(); /* of modules that were registered meanwhile and still used the old table */
     limits_follow(table->policy);
     arenas_follow(table->policy);
+    phases_follow(table->policy);
     if (old->policy != table->policy)
         policy_destroy(old->policy);
     meta_region_destroy(old->memory);
