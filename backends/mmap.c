@@ -12,12 +12,16 @@
 
 #include "backends/builtin.h"
 #include "backends/mmap.h"
+#include "core/arena.h"
 #include "core/chunk.h"
 #include "core/log.h"
 #include "core/os.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S  UINT64_C(1000000000)
+
+/* What an instance of a phase used is kept at least so long for the next one. */
+#define PHASE_KEEP_MS 1000u
 
 /* More than the address space of any process; keeps sums from wrapping. */
 #define SIZE_TOO_LARGE ((size_t)1 << 47)
@@ -53,13 +57,41 @@ uint32_t mmap_now_ms(void)
     return (uint32_t)(os_now() / NS_PER_MS);
 }
 
+bool mmap_is_of_phase(const struct mmap_arena *a)
+{
+    return a->owner->phase != NULL;
+}
+
+void mmap_uncharge_kept(struct mmap_arena *a, size_t bytes)
+{
+    if (!mmap_is_of_phase(a))
+        sluice_arena_uncharge(a->owner, bytes);
+}
+
 bool mmap_charge(struct mmap_arena *a, size_t bytes)
 {
     if (sluice_arena_charge(a->owner, bytes))
         return true;
+    if (mmap_is_of_phase(a))
+        return false;
     uint32_t next_ms = UINT32_MAX;
     size_t given = mmap_large_purge(a, 0, &next_ms) + mmap_shared_purge(a, 0, &next_ms);
     return given > 0 && sluice_arena_charge(a->owner, bytes);
+}
+
+/* How long free pages are kept, in ms. */
+static uint32_t keep_ms(const struct mmap_arena *a)
+{
+    return mmap_is_of_phase(a) && a->reuse_ms < PHASE_KEEP_MS ? PHASE_KEEP_MS : a->reuse_ms;
+}
+
+/* In the lock. */
+static void ask_for_purge(struct mmap_arena *a)
+{
+    if (a->purge_armed)
+        return;
+    a->purge_armed = true;
+    sluice_purge_wanted(a->owner, os_now() + keep_ms(a) * NS_PER_MS);
 }
 
 bool mmap_keep(struct mmap_arena *a, size_t bytes)
@@ -67,10 +99,9 @@ bool mmap_keep(struct mmap_arena *a, size_t bytes)
     if (a->reuse_ms == 0 || (a->reuse_limit > 0 && a->kept_bytes + bytes > a->reuse_limit))
         return false;
     a->kept_bytes += bytes;
-    if (!a->purge_armed) {
-        a->purge_armed = true;
-        sluice_purge_wanted(a->owner, os_now() + a->reuse_ms * NS_PER_MS);
-    }
+    if (mmap_is_of_phase(a))
+        sluice_arena_uncharge(a->owner, bytes);
+    ask_for_purge(a);
     return true;
 }
 
@@ -103,15 +134,23 @@ static enum sluice_result configure(void *arena, const struct sluice_arena_confi
     return SLUICE_OK;
 }
 
+/* In a phase the mappings stay: an instance that repeats finds them, and asks the system for none. */
 static enum sluice_result reset(void *arena)
 {
     struct mmap_arena *a = arena;
     lock_acquire(&a->lock);
-    mmap_large_drop_all(a);
-    mmap_shared_drop_all(a);
+    a->kept_bytes = 0; /* counted anew, as far as it stays */
+    if (mmap_is_of_phase(a)) {
+        mmap_large_end_all(a);
+        mmap_shared_end_all(a);
+    } else {
+        mmap_large_drop_all(a);
+        mmap_shared_drop_all(a);
+    }
     a->live_bytes = 0;
-    a->kept_bytes = 0;
     a->freed = a->allocated;
+    if (a->kept_bytes > 0)
+        ask_for_purge(a);
     lock_release(&a->lock);
     return SLUICE_OK;
 }
@@ -119,9 +158,10 @@ static enum sluice_result reset(void *arena)
 static void destroy(void *arena)
 {
     struct mmap_arena *a = arena;
-    size_t charged = a->live_bytes + a->kept_bytes;
-    reset(arena);
-    sluice_arena_uncharge(a->owner, charged);
+    sluice_arena_uncharge(a->owner, a->live_bytes);
+    mmap_uncharge_kept(a, a->kept_bytes);
+    mmap_large_drop_all(a);
+    mmap_shared_drop_all(a);
     sluice_metadata_free(arena, sizeof(struct mmap_arena));
 }
 
@@ -198,7 +238,7 @@ static size_t purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_du
     struct mmap_arena *a = arena;
     bool force = (flags & SLUICE_PURGE_FORCE) != 0;
     lock_acquire(&a->lock);
-    uint32_t age_ms = force ? 0 : a->reuse_ms;
+    uint32_t age_ms = force ? 0 : keep_ms(a);
     a->purge_armed = false; /* whoever keeps pages from now on asks again */
     lock_release(&a->lock);
     uint32_t next_ms = UINT32_MAX;

@@ -13,7 +13,8 @@
  *
  * Bytes: live = in objects; kept = free, but the system was not told yet. What is charged to the
  * module's limit is live + kept, always: bytes on their way to the system are uncharged when they
- * have arrived.
+ * have arrived. In the arenas of a phase kept bytes are not charged: its end keeps what the instance
+ * used, for the next one, as the other backends do.
  */
 #ifndef SLUICE_BACKENDS_MMAP_H
 #define SLUICE_BACKENDS_MMAP_H
@@ -95,9 +96,15 @@ uint32_t mmap_now_ms(void);
  * again. Not in the lock. */
 bool mmap_charge(struct mmap_arena *a, size_t bytes);
 
-/* In the lock: may `bytes` more be kept for reuse? When so, counts them and asks for purge() in
- * time. */
+/* In the lock: may `bytes` more of freed objects be kept for reuse? When so, counts them and asks
+ * for purge() in time. */
 bool mmap_keep(struct mmap_arena *a, size_t bytes);
+
+/* Bytes that were kept are so no more: uncharges them, unless kept bytes are not charged. */
+void mmap_uncharge_kept(struct mmap_arena *a, size_t bytes);
+
+/* The arena belongs to an instance of a phase. */
+bool mmap_is_of_phase(const struct mmap_arena *a);
 
 /* ---- mmap_shared.c: objects below a chunk. The lock is taken inside, unless said otherwise. -- */
 
@@ -112,7 +119,10 @@ bool mmap_shared_resize(struct mmap_arena *a, struct mmap_chunk *c, void *p, siz
  * bytes. *next_ms is lowered to the time until more will be due. */
 size_t mmap_shared_purge(struct mmap_arena *a, uint32_t age_ms, uint32_t *next_ms);
 
-void mmap_shared_drop_all(struct mmap_arena *a); /* nobody is inside the arena */
+/* Nobody is inside the arena: every object ends. What the objects had is kept; what was kept already
+ * and not used since the last time goes. In the lock. */
+void mmap_shared_end_all(struct mmap_arena *a);
+void mmap_shared_drop_all(struct mmap_arena *a); /* the same for good: nothing is kept */
 
 /* ---- mmap_large.c: objects of a chunk or more ------------------------------------------------ */
 
@@ -121,6 +131,7 @@ void *mmap_large_alloc(struct mmap_arena *a, size_t pages, size_t alignment, boo
 size_t mmap_large_free(struct mmap_arena *a, struct mmap_run *r, void *p);
 bool mmap_large_resize(struct mmap_arena *a, struct mmap_run *r, size_t pages);
 size_t mmap_large_purge(struct mmap_arena *a, uint32_t age_ms, uint32_t *next_ms);
+void mmap_large_end_all(struct mmap_arena *a); /* as mmap_shared_end_all() */
 void mmap_large_drop_all(struct mmap_arena *a);
 
 #endif

@@ -192,7 +192,7 @@ static struct mmap_run *reuse(struct mmap_arena *a, size_t pages, size_t alignme
         drop_pages(r, pages, resident);
     else
         advise(a, r, resident);
-    sluice_arena_uncharge(a->owner, resident * PAGE_MAP_PAGE);
+    mmap_uncharge_kept(a, resident * PAGE_MAP_PAGE);
     if (zero)
         memset(r->home.base, 0, (resident < pages ? resident : pages) * PAGE_MAP_PAGE);
     return r;
@@ -298,7 +298,7 @@ size_t mmap_large_purge(struct mmap_arena *a, uint32_t age_ms, uint32_t *next_ms
         a->record_bytes -= sizeof *r;
         lock_release(&a->lock);
         run_destroy(a, r);
-        sluice_arena_uncharge(a->owner, bytes);
+        mmap_uncharge_kept(a, bytes);
         total += bytes;
         lock_acquire(&a->lock);
     }
@@ -306,7 +306,7 @@ size_t mmap_large_purge(struct mmap_arena *a, uint32_t age_ms, uint32_t *next_ms
     return total;
 }
 
-void mmap_large_drop_all(struct mmap_arena *a)
+static void drop_idle(struct mmap_arena *a)
 {
     while (a->oldest != NULL) {
         struct mmap_run *r = a->oldest;
@@ -314,6 +314,24 @@ void mmap_large_drop_all(struct mmap_arena *a)
         a->record_bytes -= sizeof *r;
         run_destroy(a, r);
     }
+}
+
+void mmap_large_end_all(struct mmap_arena *a)
+{
+    drop_idle(a);
+    while (a->large != NULL) {
+        struct mmap_run *r = a->large;
+        unlink_from(&a->large, r);
+        r->is_live = false;
+        r->freed_ms = mmap_now_ms();
+        a->kept_bytes += r->pages * PAGE_MAP_PAGE;
+        idle_insert(a, r);
+    }
+}
+
+void mmap_large_drop_all(struct mmap_arena *a)
+{
+    drop_idle(a);
     while (a->large != NULL) {
         struct mmap_run *r = a->large;
         unlink_from(&a->large, r);

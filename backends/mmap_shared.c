@@ -143,17 +143,17 @@ static void chunk_destroy(struct mmap_arena *a, struct mmap_chunk *c)
 
 /* ---- Giving pages back ----------------------------------------------------------------------- */
 
-/* Held pages of a chunk, dirty_count of which are counted nowhere any more, go to the system.
- * Called in the lock, which is released meanwhile and held again at the end; the chunk may be gone
- * then. */
+/* Held pages of a chunk, which are counted nowhere any more, go to the system; `charged` bytes of
+ * them are uncharged then. Called in the lock, which is released meanwhile and held again at the
+ * end; the chunk may be gone then. */
 static void give_back(struct mmap_arena *a, struct mmap_chunk *c, struct page_set *held,
-                      size_t bytes)
+                      size_t charged)
 {
     if (is_empty(c) && a->spare != NULL && a->spare != c) {
         unlink_chunk(a, c); /* the whole chunk goes: one call less */
         lock_release(&a->lock);
         chunk_destroy(a, c);
-        sluice_arena_uncharge(a->owner, bytes);
+        sluice_arena_uncharge(a->owner, charged);
         lock_acquire(&a->lock);
         return;
     }
@@ -168,7 +168,9 @@ static void give_back(struct mmap_arena *a, struct mmap_chunk *c, struct page_se
             page_set_fill(&refused, first, count); /* locked in memory, see mlockall(2) */
             refused_pages += count;
         }
-    sluice_arena_uncharge(a->owner, bytes - refused_pages * PAGE_MAP_PAGE);
+    bool kept_is_charged = !mmap_is_of_phase(a);
+    sluice_arena_uncharge(a->owner,
+                          charged - (kept_is_charged ? refused_pages * PAGE_MAP_PAGE : 0));
     lock_acquire(&a->lock);
     c->pending--;
     if (refused_pages > 0) {
@@ -229,7 +231,7 @@ size_t mmap_shared_purge(struct mmap_arena *a, uint32_t age_ms, uint32_t *next_m
             continue;
         a->kept_bytes -= pages * PAGE_MAP_PAGE;
         bytes += pages * PAGE_MAP_PAGE;
-        give_back(a, c, &held, pages * PAGE_MAP_PAGE);
+        give_back(a, c, &held, mmap_is_of_phase(a) ? 0 : pages * PAGE_MAP_PAGE);
     }
     struct mmap_chunk *spare = age_ms == 0 ? a->spare : NULL;
     if (spare != NULL)
@@ -237,6 +239,37 @@ size_t mmap_shared_purge(struct mmap_arena *a, uint32_t age_ms, uint32_t *next_m
     lock_release(&a->lock);
     chunk_destroy(a, spare);
     return bytes;
+}
+
+/* The pages of one chunk; it may be gone then. */
+static void end_chunk(struct mmap_arena *a, struct mmap_chunk *c)
+{
+    if (c->map.object_count == 0 && c != a->spare) {
+        unlink_chunk(a, c);
+        chunk_destroy(a, c);
+        return;
+    }
+    page_map_end_all(&c->map, mmap_now_ms());
+    c->freed_ms = mmap_now_ms();
+    a->kept_bytes += c->map.dirty_count * PAGE_MAP_PAGE;
+    settle(a, c);
+}
+
+void mmap_shared_end_all(struct mmap_arena *a)
+{
+    struct mmap_chunk *all = NULL; /* taken first: a chunk changes its bin here */
+    for (unsigned bin = 0; bin < MMAP_BINS; bin++)
+        while (a->bins[bin] != NULL) {
+            struct mmap_chunk *c = a->bins[bin];
+            bin_remove(a, c);
+            c->next = all;
+            all = c;
+        }
+    for (struct mmap_chunk *c = all, *next; c != NULL; c = next) {
+        next = c->next;
+        bin_insert(a, c);
+        end_chunk(a, c);
+    }
 }
 
 void mmap_shared_drop_all(struct mmap_arena *a)
@@ -302,7 +335,7 @@ void *mmap_shared_alloc(struct mmap_arena *a, size_t pages, size_t alignment, bo
     a->allocated++;
     lock_release(&a->lock);
     if (dirty_bytes > 0)
-        sluice_arena_uncharge(a->owner, dirty_bytes); /* they were charged when they were kept */
+        mmap_uncharge_kept(a, dirty_bytes); /* they were charged when they were kept */
     if (zero && c->is_stale)
         memset(c->home.base + first * PAGE_MAP_PAGE, 0, bytes);
     else if (zero && dirty_bytes > 0)
@@ -371,6 +404,9 @@ bool mmap_shared_resize(struct mmap_arena *a, struct mmap_chunk *c, void *p, siz
         a->live_bytes += bytes;
     }
     lock_release(&a->lock);
-    sluice_arena_uncharge(a->owner, fits ? dirty * PAGE_MAP_PAGE : bytes);
+    if (fits)
+        mmap_uncharge_kept(a, dirty * PAGE_MAP_PAGE);
+    else
+        sluice_arena_uncharge(a->owner, bytes);
     return fits;
 }

@@ -162,6 +162,21 @@ void page_map_keep(struct page_map *map, unsigned first, unsigned count, uint32_
     update_longest(map);
 }
 
+void page_map_end_all(struct page_map *map, uint32_t now_ms)
+{
+    if (map->dirty_count == 0)
+        map->oldest = now_ms;
+    for (unsigned w = 0; w < PAGE_MAP_WORDS; w++) {
+        for (uint64_t bits = map->used.word[w]; bits != 0; bits &= bits - 1)
+            map->info[w * 64 + (unsigned)__builtin_ctzll(bits)] = now_ms;
+        map->dirty.word[w] |= map->used.word[w];
+        map->used.word[w] = 0;
+    }
+    map->dirty_count = (uint16_t)(map->dirty_count + map->used_count);
+    map->used_count = map->object_count = 0;
+    map->longest = PAGE_MAP_PAGES;
+}
+
 void page_map_clean(struct page_map *map, const struct page_set *held)
 {
     unsigned count = 0;

@@ -86,6 +86,9 @@ void page_map_clean(struct page_map *map, const struct page_set *held);
 unsigned page_map_hold_due(struct page_map *map, uint32_t now_ms, uint32_t age_ms,
                            struct page_set *held);
 
+/* All objects end; their pages become free and dirty, at the time now_ms. Nothing is held. */
+void page_map_end_all(struct page_map *map, uint32_t now_ms);
+
 /* ---- Sets ------------------------------------------------------------------------------------ */
 
 void page_set_fill(struct page_set *set, unsigned first, unsigned count);

@@ -206,6 +206,13 @@ START_TEST(random_steps)
             for (; (count = page_set_next(&held, &first)) > 0; first += count)
                 set_model(first, count, CLEAN);
         }
+        if (test_random(&random) % 200 == 0) {
+            page_map_end_all(&map, now);
+            for (unsigned i = 0; i < PAGE_MAP_PAGES; i++)
+                if (model[i] == USED)
+                    set_model(i, 1, DIRTY);
+            memset(lengths, 0, sizeof lengths);
+        }
         compare();
     }
 }
