@@ -264,8 +264,13 @@ static void diff_process(struct diff *diff)
 
 static bool same_attribution(const struct policy *a, const struct policy *b)
 {
-    if (a->attribution_auto != b->attribution_auto || a->attribution_count != b->attribution_count)
+    if (a->attribution_auto != b->attribution_auto ||
+        a->attribution_count != b->attribution_count ||
+        a->attribution_wrapper_count != b->attribution_wrapper_count)
         return false;
+    for (size_t i = 0; i < a->attribution_wrapper_count; i++)
+        if (strcmp(a->attribution_wrappers[i], b->attribution_wrappers[i]) != 0)
+            return false;
     for (size_t i = 0; i < a->attribution_count; i++) {
         if (a->attribution[i].by != b->attribution[i].by ||
             strcmp(a->attribution[i].pattern, b->attribution[i].pattern) != 0 ||

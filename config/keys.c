@@ -14,7 +14,7 @@ const char *const keys_process[] = {"mallopt", "lazy_free", NULL};
 const char *const keys_mallopt[] = {"mmap_threshold", "trim_threshold", "arena_max",
                                     "top_pad",        "mmap_max",       NULL};
 const char *const keys_reload[] = {"signal", "watch", NULL};
-const char *const keys_attribution[] = {"object", "thread", "module", NULL};
+const char *const keys_attribution[] = {"object", "thread", "module", "wrappers", NULL};
 
 const char *const words_action[] = {"fail", "trim", "notify", "fallback", "abort", NULL};
 const char *const words_check[] = {"off", "poison", "protect", NULL};

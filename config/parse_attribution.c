@@ -9,13 +9,49 @@
 
 #define AUTO "auto"
 
-/* false: has a mistake. */
+/* The functions of one entry's list, behind those of entries before. */
+static void read_wrappers(struct parse *parse, const struct node *map, const struct node *list)
+{
+    struct policy *policy = parse->policy;
+    if (map->count > 1) {
+        report_error(parse->report, map->mark,
+                     "attribution: \"wrappers\" stands in an entry of its own");
+        return;
+    }
+    if (!value_is_list(parse->report, list, "wrappers", "[my_malloc, my_strdup]"))
+        return;
+    if (list->count > parse->reader->limits->attribution) {
+        report_error(parse->report, list->mark, "wrappers: %zu names are too many; at most %zu",
+                     list->count, parse->reader->limits->attribution);
+        return;
+    }
+    size_t count = policy->attribution_wrapper_count;
+    const char **names = reader_keep(parse->reader, (count + list->count + 1) * sizeof(*names));
+    if (!names)
+        return;
+    for (size_t i = 0; i < count; i++)
+        names[i] = policy->attribution_wrappers[i];
+    for (size_t i = 0; i < list->count; i++) {
+        if (value_name(parse->report, list->items[i], "wrappers", "a function's name") &&
+            (names[count] = reader_keep_text(parse->reader, list->items[i]->text)) != NULL)
+            count++;
+    }
+    policy->attribution_wrappers = names;
+    policy->attribution_wrapper_count = count;
+}
+
+/* false: has a mistake, or is no entry that decides. */
 static bool read_entry(struct parse *parse, const struct node *map,
                        struct policy_attribution *entry)
 {
     if (!value_is_map(parse->report, map, "attribution", "{object: \"libfoo*.so*\", module: foo}"))
         return false;
     value_check_keys(parse->report, map, "in attribution", keys_attribution, NULL);
+    const struct node *wrappers = node_find(map, "wrappers");
+    if (wrappers) {
+        read_wrappers(parse, map, wrappers);
+        return false;
+    }
     const struct node *object = node_find(map, "object"), *thread = node_find(map, "thread");
     const struct node *module = node_find(map, "module"), *by = object ? object : thread;
     if (!by || (object && thread)) {

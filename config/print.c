@@ -177,7 +177,8 @@ static void print_process(const struct policy_process *process, struct text *out
 
 static void print_attribution(const struct policy *policy, struct text *out)
 {
-    if (policy->attribution_count == 0 && !policy->attribution_auto)
+    if (policy->attribution_count == 0 && !policy->attribution_auto &&
+        policy->attribution_wrapper_count == 0)
         return;
     text_add(out, "\nattribution:\n");
     for (size_t i = 0; i < policy->attribution_count; i++) {
@@ -190,6 +191,12 @@ static void print_attribution(const struct policy *policy, struct text *out)
     }
     if (policy->attribution_auto)
         text_add(out, "  - auto\n");
+    for (size_t i = 0; i < policy->attribution_wrapper_count; i++) {
+        text_add(out, i == 0 ? "  - {wrappers: [" : ", ");
+        text_add_yaml(out, policy->attribution_wrappers[i]);
+    }
+    if (policy->attribution_wrapper_count > 0)
+        text_add(out, "]}\n");
 }
 
 void print_policy(const struct policy *policy, struct text *out)

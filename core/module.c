@@ -7,6 +7,7 @@
 #include "core/lock.h"
 #include "core/meta.h"
 #include "core/policy.h"
+#include "core/thread.h"
 
 #define HASH_SIZE (2 * MODULE_CAPACITY)
 
@@ -69,6 +70,25 @@ static struct module *module_make(const char *name, uint32_t id)
     return m;
 }
 
+/* In modules_lock. */
+static sluice_module find_or_make(const char *name, enum sluice_result *why)
+{
+    uint32_t at = hash_name(name) % HASH_SIZE;
+    for (; by_hash[at] != 0; at = (at + 1) % HASH_SIZE)
+        if (strcmp(modules[by_hash[at] - 1]->name, name) == 0)
+            return (sluice_module)(by_hash[at] - 1);
+    uint32_t n = module_count();
+    struct module *m = n < MODULE_CAPACITY ? module_make(name, n) : NULL;
+    if (m == NULL) {
+        *why = n < MODULE_CAPACITY ? SLUICE_ERROR_NO_MEMORY : SLUICE_ERROR_LIMIT;
+        return SLUICE_MODULE_INVALID;
+    }
+    by_hash[at] = (uint16_t)(m->id + 1);
+    atomic_store_explicit(&modules[m->id], m, memory_order_release);
+    atomic_store_explicit(&count, n + 1, memory_order_release);
+    return m->id;
+}
+
 sluice_module module_register(const char *name, enum sluice_result *why)
 {
     *why = SLUICE_OK;
@@ -78,31 +98,23 @@ sluice_module module_register(const char *name, enum sluice_result *why)
                          MODULE_NAME_MAX);
         return SLUICE_MODULE_INVALID;
     }
-    sluice_module id = SLUICE_MODULE_INVALID;
     lock_acquire(&modules_lock);
-    uint32_t at = hash_name(name) % HASH_SIZE;
-    for (; by_hash[at] != 0; at = (at + 1) % HASH_SIZE)
-        if (strcmp(modules[by_hash[at] - 1]->name, name) == 0) {
-            id = (sluice_module)(by_hash[at] - 1);
-            break;
-        }
-    if (id == SLUICE_MODULE_INVALID) {
-        uint32_t n = module_count();
-        struct module *m = n < MODULE_CAPACITY ? module_make(name, n) : NULL;
-        if (m != NULL) {
-            id = m->id;
-            by_hash[at] = (uint16_t)(id + 1);
-            atomic_store_explicit(&modules[id], m, memory_order_release);
-            atomic_store_explicit(&count, n + 1, memory_order_release);
-        } else {
-            *why = n < MODULE_CAPACITY ? SLUICE_ERROR_NO_MEMORY : SLUICE_ERROR_LIMIT;
-        }
-    }
+    sluice_module id = find_or_make(name, why);
     lock_release(&modules_lock);
     if (*why == SLUICE_ERROR_LIMIT)
         error_set(*why, "no module \"%s\": all %d module ids are in use", name, MODULE_CAPACITY);
     else if (*why == SLUICE_ERROR_NO_MEMORY)
         error_set(*why, "no memory for module \"%s\"", name);
+    return id;
+}
+
+sluice_module module_register_unless_forking(const char *name)
+{
+    enum sluice_result why = SLUICE_OK;
+    if (!name_is_good(name) || !thread_lock_unless_diverted(&modules_lock))
+        return SLUICE_MODULE_INVALID;
+    sluice_module id = find_or_make(name, &why);
+    lock_release(&modules_lock);
     return id;
 }
 

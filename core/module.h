@@ -44,6 +44,10 @@ struct module *module_get(sluice_module id);
 /* Finds or registers; as sluice_module_register(), without errno: *why tells. */
 sluice_module module_register(const char *name, enum sluice_result *why);
 
+/* The same for a thread that is about to allocate, and may hold a lock that fork waits for. SLUICE_MODULE_INVALID: not
+ * while a fork is under way; or as above. */
+sluice_module module_register_unless_forking(const char *name);
+
 /* Number of ids in use: 0 to module_count() - 1. */
 uint32_t module_count(void);
 

@@ -4,6 +4,11 @@
 
 #include "core/glob.h"
 
+__attribute__((weak)) void policy_follow(const struct policy *policy)
+{
+    (void)policy;
+}
+
 const struct policy_module *policy_find_module(const struct policy *policy, const char *module)
 {
     const struct policy_module *glob = NULL;

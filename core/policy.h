@@ -141,6 +141,8 @@ struct policy {
     bool attribution_auto; /* every shared object is a module of its own */
     const struct policy_attribution *attribution;
     size_t attribution_count;
+    const char *const *attribution_wrappers; /* functions that allocate for their callers */
+    size_t attribution_wrapper_count;
     struct policy_process process;
     struct policy_reload reload;
     struct policy_mark default_mark; /* of `default:`; line 0: not written */
@@ -167,6 +169,10 @@ void policy_destroy(struct policy *policy); /* NULL does nothing */
  * after->backends[i] did not take its parameters. */
 void policy_diff(const struct policy *before, const struct policy *after, const bool *renewed,
                  char *out, size_t size);
+
+/* Another seam, to the preload library: the policy came into force. In a plain program it does nothing. With the reload lock,
+ * outside of sections; the policy may be gone after the next call. */
+void policy_follow(const struct policy *policy);
 
 /* ---- Questions to a policy (core/policy.c) ------------------------------------------------------------------------ */
 

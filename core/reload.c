@@ -161,6 +161,7 @@ static enum sluice_result put_in_force(struct policy *policy)
     process_follow(&policy->process);
     snprintf(status.path, sizeof status.path, "%s", policy->path == NULL ? "" : policy->path);
     route_table_publish(table);
+    policy_follow(policy);
     follow_signal(policy->reload.signal);
     control_poke();
     status.successes++;

@@ -261,6 +261,12 @@ static const struct mistake attribution[] = {
     {V "attribution: [{object: a, modul: m}]\n",
      "2:15: error: attribution: missing key \"module\": whom shall it count for?\n"
      "<string>:2:27: error: unknown key \"modul\" in attribution; did you mean \"module\"?"},
+    {V "attribution: [{wrappers: [a], module: m}]\n",
+     "2:15: error: attribution: \"wrappers\" stands in an entry of its own"},
+    {V "attribution: [{wrappers: my_malloc}]\n",
+     "2:26: error: wrappers: expected a list such as [my_malloc, my_strdup], found \"my_malloc\""},
+    {V "attribution: [{wrappers: [[a]]}]\n",
+     "2:27: error: wrappers: expected a function's name, found a list"},
     {V "attribution: [{object: [a], module: m}]\n",
      "2:24: error: object: expected a pattern, found a list"},
     {V "attribution:\n  - {thread: a, module: m}\n  - {thread: a, module: n}\n",

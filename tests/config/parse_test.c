@@ -34,7 +34,9 @@ static const char whole[] =
     "attribution:\n"
     "  - {object: \"libopencv_*.so*\", module: perception}\n"
     "  - {thread: \"planner-*\", module: planner}\n"
-    "  - auto\n";
+    "  - {wrappers: [my_malloc]}\n"
+    "  - auto\n"
+    "  - {wrappers: [my_strdup, their_malloc]}\n";
 
 static struct policy *policy;
 
@@ -193,6 +195,9 @@ START_TEST(attribution)
     ck_assert_str_eq(policy->attribution[0].pattern, "libopencv_*.so*");
     ck_assert_str_eq(policy->attribution[0].module, "perception");
     ck_assert_int_eq(policy->attribution[1].by, POLICY_BY_THREAD);
+    ck_assert_uint_eq(policy->attribution_wrapper_count, 3);
+    ck_assert_str_eq(policy->attribution_wrappers[0], "my_malloc");
+    ck_assert_str_eq(policy->attribution_wrappers[2], "their_malloc");
 }
 END_TEST
 

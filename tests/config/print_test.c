@@ -32,7 +32,8 @@ static const char everything[] =
     "  stage: {modules: m, backend: glibc, track: true}\n"
     "process: {mallopt: {mmap_threshold: 1MiB, arena_max: 2}}\n"
     "reload: {signal: SIGRTMIN+2, watch: yes}\n"
-    "attribution: [{object: \"lib*\", module: m}, {thread: t, module: n}, auto]\n";
+    "attribution: [{object: \"lib*\", module: m}, {thread: t, module: n}, auto, "
+    "{wrappers: [a, \"b c\"]}]\n";
 
 START_TEST(defaults_are_filled_in)
 {

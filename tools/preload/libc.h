@@ -12,7 +12,8 @@ void *libc_next(libc_cell *cell, const char *name);
 
 int libc_mallopt(int parameter, int value);
 
-/* Looks all of them up, while no other thread is there. */
+/* Look all of them up, while no other thread is there. */
 void libc_find_all(void);
+void follow_find_all(void); /* of follow.c */
 
 #endif

@@ -43,6 +43,7 @@ static void stay_alone(void)
 static __attribute__((constructor)) void start(void)
 {
     libc_find_all();
+    follow_find_all();
     (void)bootstrap();
     stay_alone();
 }
