@@ -10,6 +10,7 @@
 #include "core/module.h"
 #include "core/registry.h"
 #include "core/reload.h"
+#include "core/signal.h"
 #include "core/thread.h"
 
 static void tell_one(const struct sluice_backend_ops *ops, void *stage)
@@ -50,6 +51,7 @@ static void finish(enum sluice_fork_stage stage)
     registry_fork_end();
     if (stage == SLUICE_FORK_CHILD) {
         control_fork_child();
+        signal_fork_child();
         threads_fork_child();
     } else {
         threads_fork_parent();

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +18,7 @@
 #include "core/os.h"
 #include "core/process.h"
 #include "core/route.h"
+#include "core/signal.h"
 #include "core/thread.h"
 
 #define ERROR_SIZE 4096
@@ -34,68 +34,15 @@ static char watched_path[PATH_MAX]; /* what a reload reads; "": nothing */
 
 /* ---- Signals -------------------------------------------------------------------------------- */
 
-static struct sigaction before[NSIG];
-static _Atomic bool handled[NSIG]; /* our handler is installed, and asks for a reload */
-static int policy_signal;          /* the one that the policy asked for; 0: none */
-
-static void on_signal(int signo, siginfo_t *info, void *context)
-{
-    static __thread volatile sig_atomic_t inside; /* a program's handler may chain back to ours */
-    if (inside)
-        return;
-    inside = 1;
-    int saved = errno;
-    if (atomic_load_explicit(&handled[signo], memory_order_relaxed))
-        control_request_reload();
-    const struct sigaction *old = &before[signo];
-    if ((old->sa_flags & SA_SIGINFO) != 0) {
-        if (old->sa_sigaction != NULL)
-            old->sa_sigaction(signo, info, context);
-    } else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
-        old->sa_handler(signo);
-    }
-    inside = 0;
-    errno = saved;
-}
-
-static bool ours(const struct sigaction *a)
-{
-    return (a->sa_flags & SA_SIGINFO) != 0 && a->sa_sigaction == on_signal;
-}
-
-static enum sluice_result handle_signal(int signo)
-{
-    struct sigaction now,
-        action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
-    sigemptyset(&action.sa_mask);
-    if (signo <= 0 || signo >= NSIG || sigaction(signo, NULL, &now) != 0)
-        return error_set(SLUICE_ERROR_INVALID, "signal %d cannot be handled", signo);
-    if (!control_ensure())
-        return error_set(SLUICE_ERROR_UNSUPPORTED, "no control thread can be made for reloads");
-    if (!ours(&now)) {
-        before[signo] = now;
-        if (sigaction(signo, &action, NULL) != 0)
-            return error_set(SLUICE_ERROR_INVALID, "signal %d cannot be handled", signo);
-    }
-    atomic_store_explicit(&handled[signo], true, memory_order_relaxed);
-    return SLUICE_OK;
-}
-
-static void unhandle_signal(int signo)
-{
-    struct sigaction now;
-    atomic_store_explicit(&handled[signo], false, memory_order_relaxed);
-    if (sigaction(signo, NULL, &now) == 0 && ours(&now))
-        sigaction(signo, &before[signo], NULL);
-}
+static int policy_signal; /* the one that the policy asked for; 0: none */
 
 static void follow_signal(int signo)
 {
     if (signo == policy_signal)
         return;
     if (policy_signal != 0)
-        unhandle_signal(policy_signal);
-    if (signo != 0 && handle_signal(signo) != SLUICE_OK)
+        signal_unhandle(policy_signal);
+    if (signo != 0 && signal_handle(signo) != SLUICE_OK)
         log_line(LOG_LEVEL_ERROR, "reload.signal: %s", sluice_error_message());
     policy_signal = signo;
 }
@@ -104,7 +51,7 @@ enum sluice_result sluice_reload_on_signal(int signo)
 {
     bootstrap_wait();
     lock_acquire(&reload_lock);
-    enum sluice_result result = handle_signal(signo);
+    enum sluice_result result = signal_handle(signo);
     lock_release(&reload_lock);
     return result;
 }

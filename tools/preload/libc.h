@@ -14,6 +14,8 @@ int libc_mallopt(int parameter, int value);
 
 /* Look all of them up, while no other thread is there. */
 void libc_find_all(void);
-void follow_find_all(void); /* of follow.c */
+void follow_find_all(void);   /* of follow.c */
+void signals_find_all(void);  /* of signals.c */
+void deepbind_find_all(void); /* of deepbind.c */
 
 #endif

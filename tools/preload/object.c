@@ -108,3 +108,10 @@ bool object_function_has(const struct object *object, const char *name, uintptr_
     uintptr_t start = object->map->l_addr + s->st_value;
     return pc > start && pc <= start + s->st_size;
 }
+
+ElfW(Addr) * object_symbol_value(const struct object *object, const char *name)
+{
+    struct symbols symbols;
+    const ElfW(Sym) *s = find_symbols(object->map, &symbols) ? find_symbol(&symbols, name) : NULL;
+    return s == NULL || s->st_shndx == SHN_UNDEF ? NULL : (ElfW(Addr) *)(uintptr_t)&s->st_value;
+}

@@ -22,6 +22,9 @@ const char *object_name(const struct object *object);
 /* Is `name` a function that the object exports, and does pc lie in it? Async-signal-safe. */
 bool object_function_has(const struct object *object, const char *name, uintptr_t pc);
 
+/* Where the object's table of exported symbols has the value of that one (relative to the object); NULL: it has none. */
+ElfW(Addr) * object_symbol_value(const struct object *object, const char *name);
+
 /* For the program itself, whose path the linker does not know. Before the others; one at a time. */
 void object_init(void);
 

@@ -44,6 +44,8 @@ static __attribute__((constructor)) void start(void)
 {
     libc_find_all();
     follow_find_all();
+    signals_find_all();
+    deepbind_find_all();
     (void)bootstrap();
     stay_alone();
 }
