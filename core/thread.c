@@ -75,12 +75,18 @@ bool thread_is_diverted(void)
 /* Long enough for the fork of a process of some gigabytes, short enough for one who waits in vain. */
 #define FORK_PATIENCE 10000000u /* ns */
 
+static _Atomic uint32_t fork_number;
+
 bool thread_outlast_fork(void)
 {
+    static __thread uint32_t waited_in_vain; /* for that fork: once is enough */
+    uint32_t number = atomic_load_explicit(&fork_number, memory_order_relaxed);
     uint64_t start = os_now();
     for (unsigned round = 0; thread_is_diverted(); round++) {
-        if (os_now() - start > FORK_PATIENCE)
+        if (waited_in_vain == number)
             return false;
+        if (os_now() - start > FORK_PATIENCE)
+            waited_in_vain = number;
         pause_briefly(round);
     }
     return true;
@@ -425,6 +431,7 @@ bool thread_init(void)
 void threads_fork_prepare(void)
 {
     lock_acquire(&threads_lock);
+    atomic_fetch_add_explicit(&fork_number, 1, memory_order_relaxed);
     atomic_store_explicit(&diverted, true, memory_order_seq_cst);
     for (struct thread *t = threads; t != NULL; t = t->next)
         hold_begin(t);

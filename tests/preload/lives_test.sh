@@ -1,0 +1,40 @@
+#!/bin/sh
+# What happens in the life of a process, under the preload library: lives.c has the cases.
+# Usage: lives_test.sh SLUICE PROGRAM
+set -u
+sluice=$1
+program=$2
+passed=0
+failed=0
+unset SLUICE_OVERRIDE SLUICE_POLICY SLUICE_LOG
+
+# run POLICY CASE…
+run() {
+    echo "$1" >policy.yaml
+    policy=$1
+    shift
+    for case; do
+        "$sluice" run -p policy.yaml -- "$program" "$case" >out 2>&1
+        status=$?
+        if [ "$status" = 0 ] && [ ! -s out ]; then
+            passed=$((passed + 1))
+        else
+            failed=$((failed + 1))
+            printf 'FAILED: %s with %s: exit status %s\n%s\n' "$case" "$policy" "$status" "$(cat out)"
+        fi
+    done
+}
+
+few='small_stacks forks exits main_thread_ends closed fewer_rights'
+blocks='default: pool, modules: {"*": {route: [{max_size: 64KiB, to: pool}, {to: mmap}]}}'
+# shellcheck disable=SC2086 # a list of words
+{
+    run "{sluice: 1, $blocks}" $few churn forks_and_streams little_address_space
+    run "{sluice: 1, $blocks, attribution: auto}" $few churn little_address_space
+    run '{sluice: 1, default: jemalloc}' $few forks_and_streams little_address_space
+    # Not little_address_space: with little left of it, libc cannot add to its heap, which the others have in reserve.
+    run '{sluice: 1, default: glibc}' $few
+}
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
