@@ -27,6 +27,10 @@ for default in pool glibc jemalloc; do
     run "plug-ins, $default" "{sluice: 1, default: $default}" "$folder/plugins" "$folder"
 done
 run 'plug-ins, modules by object' '{sluice: 1, attribution: auto}' "$folder/plugins" "$folder"
+for default in pool glibc; do
+    run "C++, $default" "{sluice: 1, default: $default}" "$folder/operators"
+    run "C++ that is opened, $default" "{sluice: 1, default: $default}" "$folder/opens_cxx" "$folder"
+done
 run signals '{sluice: 1, reload: {signal: SIGHUP}}' "$folder/signals"
 
 echo "$passed passed, $failed failed"

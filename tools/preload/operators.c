@@ -19,12 +19,20 @@ typedef void (*new_handler)(void);
 extern new_handler _ZSt15get_new_handlerv(void) __attribute__((weak));
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
-/* Runtimes that were opened after the start are found by asking. */
+/* A runtime that was opened after the start, perhaps for one library alone, is asked for by its name. Out of memory, so
+ * rarely, and not for the first time: the dynamic linker may allocate. */
+static void *find_in_runtime(const char *name)
+{
+    void *found = dlsym(RTLD_DEFAULT, name);
+    void *runtime = found == NULL ? dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    return runtime == NULL ? found : dlsym(runtime, name);
+}
+
 static new_handler current_handler(void)
 {
     new_handler (*get)(void) = _ZSt15get_new_handlerv;
     if (get == NULL)
-        *(void **)&get = dlsym(RTLD_DEFAULT, "_ZSt15get_new_handlerv");
+        *(void **)&get = find_in_runtime("_ZSt15get_new_handlerv");
     return get == NULL ? NULL : get();
 }
 
@@ -32,7 +40,7 @@ static _Noreturn void throw_bad_alloc(size_t size)
 {
     void (*throw_it)(void) = _ZSt17__throw_bad_allocv;
     if (throw_it == NULL)
-        *(void **)&throw_it = dlsym(RTLD_DEFAULT, "_ZSt17__throw_bad_allocv");
+        *(void **)&throw_it = find_in_runtime("_ZSt17__throw_bad_allocv");
     if (throw_it != NULL)
         throw_it();
     log_fatal("operator new: no memory for %zu bytes, and no C++ runtime that could throw", size);
