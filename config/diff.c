@@ -236,6 +236,10 @@ static void diff_phases(struct diff *diff)
             add(diff, NEW_ALLOCATIONS, "phases.%s.backend", b->name);
         if (a->check != b->check)
             add(diff, NEW_ALLOCATIONS, "phases.%s.check", b->name);
+        if (a->keep != b->keep && b->check != POLICY_CHECK_OFF)
+            add(diff, APPLIED, "phases.%s.keep", b->name);
+        if (a->purge_at_end != b->purge_at_end)
+            add(diff, APPLIED, "phases.%s.purge", b->name);
         if (a->track != b->track)
             add(diff, NEW_ALLOCATIONS, "phases.%s.track", b->name);
     }

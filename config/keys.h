@@ -20,6 +20,7 @@ extern const char *const keys_attribution[];
 /* Words that stand for values; in the order of their enums. */
 extern const char *const words_action[]; /* enum policy_action */
 extern const char *const words_check[];  /* enum policy_check */
+extern const char *const words_purge[];  /* later: 0, end: 1 */
 
 /* A top-level key that begins so is for the author alone: a place for anchors. */
 #define KEYS_PRIVATE_PREFIX "x-"

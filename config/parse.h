@@ -45,6 +45,9 @@ void parse_attribution(struct parse *parse, const struct node *node);
 /* Index of the backend that a value names, or PARSE_NO_BACKEND after reporting. */
 uint32_t parse_backend_name(struct parse *parse, const struct node *node, const char *key);
 
+/* The same for a backend that serves what is of no phase: warns of one that frees nothing before the end of a phase. */
+uint32_t parse_route_backend(struct parse *parse, const struct node *node, const char *key);
+
 /* The largest size that a backend serves, POLICY_ANY_SIZE when there is no bound. */
 size_t parse_largest(const struct parse *parse, uint32_t backend);
 

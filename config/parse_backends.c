@@ -345,12 +345,25 @@ uint32_t parse_backend_name(struct parse *parse, const struct node *node, const 
     return index;
 }
 
+uint32_t parse_route_backend(struct parse *parse, const struct node *node, const char *key)
+{
+    uint32_t index = parse_backend_name(parse, node, key);
+    const struct policy_backend *b = index == PARSE_NO_BACKEND ? NULL : &parse->backends[index];
+    if (b && b->ops && (b->ops->capabilities & SLUICE_BACKEND_BUMPS) != 0)
+        report_warning(
+            parse->report, node->mark,
+            "%s: \"%s\" (%s) frees objects only when their phase ends; outside of a phase "
+            "memory only grows: name it as the backend of a phase, and another one here",
+            key, quoted(b->name).text, b->ops->name);
+    return index;
+}
+
 void parse_default(struct parse *parse, const struct node *node)
 {
     struct policy *policy = parse->policy;
     policy->default_mark = parse->reader->root;
     if (node) {
-        uint32_t index = parse_backend_name(parse, node, "default");
+        uint32_t index = parse_route_backend(parse, node, "default");
         policy->default_backend = index == PARSE_NO_BACKEND ? 0 : index;
         policy->default_mark = node->mark;
         return;

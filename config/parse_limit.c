@@ -13,7 +13,7 @@
 static void read_fallback(struct parse *parse, const struct node *name, const char *key,
                           uint32_t *backend)
 {
-    uint32_t index = parse_backend_name(parse, name, key);
+    uint32_t index = parse_route_backend(parse, name, key);
     if (index == PARSE_NO_BACKEND)
         return;
     *backend = index;

@@ -83,7 +83,7 @@ static bool read_rule(struct parse *parse, const struct node *map, struct policy
     const struct node *to = node_find(map, "to"), *max_size = node_find(map, "max_size");
     uint32_t index = PARSE_NO_BACKEND;
     if (to)
-        index = parse_backend_name(parse, to, "to");
+        index = parse_route_backend(parse, to, "to");
     else
         report_error(parse->report, map->mark,
                      "a rule without \"to\": which backend takes these sizes?");
@@ -109,7 +109,7 @@ static void read_short_route(struct parse *parse, uint32_t backend, struct polic
 static void read_route(struct parse *parse, const struct node *node, struct policy_module *module)
 {
     if (node->type == NODE_SCALAR) {
-        uint32_t backend = parse_backend_name(parse, node, "route");
+        uint32_t backend = parse_route_backend(parse, node, "route");
         if (backend != PARSE_NO_BACKEND)
             read_short_route(parse, backend, node->mark, module);
         return;
@@ -142,7 +142,7 @@ static void read_module(struct parse *parse, const struct node_pair *pair,
     if (value->type == NODE_SCALAR) {
         char what[96];
         snprintf(what, sizeof(what), "module \"%s\"", quoted(module->pattern).text);
-        uint32_t backend = parse_backend_name(parse, value, what);
+        uint32_t backend = parse_route_backend(parse, value, what);
         if (backend != PARSE_NO_BACKEND)
             read_short_route(parse, backend, value->mark, module);
         return;

@@ -33,26 +33,66 @@ static void read_patterns(struct parse *parse, const struct node *node, struct p
     phase->modules = patterns;
 }
 
+static bool has(const struct policy_backend *backend, uint64_t capabilities)
+{
+    return !backend->ops || (backend->ops->capabilities & capabilities) == capabilities;
+}
+
+/* "; these can: a, b", or nothing when none can. */
+static void add_able(const struct parse *parse, uint64_t capabilities, char *names, size_t size)
+{
+    struct text able;
+    text_init(&able, names, size);
+    for (size_t i = 0; i < parse->policy->backend_count; i++) {
+        const struct policy_backend *other = &parse->backends[i];
+        if (other->ops && has(other, capabilities))
+            text_add(&able, "%s%s", able.used > 0 ? ", " : "; these can: ", other->name);
+    }
+}
+
 /* Ending a phase drops everything at once: a backend must be able to, or its objects be tracked. */
 static void check_reset(struct parse *parse, const struct node *node,
                         const struct policy_phase *phase)
 {
     const struct policy_backend *backend = &parse->backends[phase->backend];
-    if (phase->track || !backend->ops ||
-        (backend->ops->capabilities & SLUICE_BACKEND_BULK_RESET) != 0)
+    if (phase->track || has(backend, SLUICE_BACKEND_BULK_RESET))
         return;
     char names[120];
-    struct text able;
-    text_init(&able, names, sizeof(names));
-    for (size_t i = 0; i < parse->policy->backend_count; i++) {
-        const struct policy_backend *other = &parse->backends[i];
-        if (other->ops && (other->ops->capabilities & SLUICE_BACKEND_BULK_RESET) != 0)
-            text_add(&able, "%s%s", able.used > 0 ? ", " : "; these can: ", other->name);
-    }
+    add_able(parse, SLUICE_BACKEND_BULK_RESET, names, sizeof(names));
     report_error(parse->report, node->mark,
                  "phase \"%s\": backend \"%s\" (%s) cannot drop all its objects at once; write "
                  "\"track: true\" to have them tracked one by one%s",
                  quoted(phase->name).text, backend->name, backend->ops->name, names);
+}
+
+/* What is watched after the end must be whole chunks of the instance alone. */
+static void check_watch(struct parse *parse, const struct node *check,
+                        const struct policy_phase *phase)
+{
+    const uint64_t needed = SLUICE_BACKEND_BULK_RESET | SLUICE_BACKEND_OWNS_ADDRESS_SPACE;
+    const struct policy_backend *backend = &parse->backends[phase->backend];
+    if (phase->check == POLICY_CHECK_OFF || has(backend, needed))
+        return;
+    char names[120];
+    add_able(parse, needed, names, sizeof(names));
+    report_error(
+        parse->report, check->mark,
+        "check: %s: backend \"%s\" (%s) takes its memory from elsewhere, so that it cannot "
+        "be kept back after the end%s",
+        words_check[phase->check], backend->name, backend->ops->name, names);
+}
+
+static void read_check(struct parse *parse, const struct node *map, struct policy_phase *phase)
+{
+    const struct node *check = node_find(map, "check"), *keep = node_find(map, "keep");
+    uint64_t word = POLICY_CHECK_OFF, count = POLICY_KEEP_DEFAULT;
+    if (check && value_choice(parse->report, check, "check", words_check, &word))
+        phase->check = (enum policy_check)word;
+    if (keep && value_count(parse->report, keep, "keep", 1, POLICY_KEEP_MAX, &count) &&
+        phase->check == POLICY_CHECK_OFF)
+        report_warning(parse->report, keep->mark,
+                       "keep: has no effect without \"check: poison\" or \"check: protect\"");
+    phase->keep = (uint32_t)count;
 }
 
 static void missing(struct parse *parse, const struct node *map, const char *name, const char *key,
@@ -76,16 +116,15 @@ static void read_phase(struct parse *parse, const struct node *map, struct polic
     value_check_keys(parse->report, map, where, keys_phase, NULL);
     const struct node *modules = node_find(map, "modules"), *backend = node_find(map, "backend");
     const struct node *check = node_find(map, "check"), *track = node_find(map, "track");
-    uint64_t word = POLICY_CHECK_OFF;
+    const struct node *purge = node_find(map, "purge");
+    uint64_t word = 0;
     if (modules)
         read_patterns(parse, modules, phase);
     else
         missing(parse, map, phase->name, "modules", "[perception]");
-    if (check && value_choice(parse->report, check, "check", words_check, &word))
-        phase->check = (enum policy_check)word;
-    if (check && phase->check != POLICY_CHECK_OFF)
-        report_warning(parse->report, check->mark, "check: %s has no effect in this version",
-                       words_check[phase->check]);
+    read_check(parse, map, phase);
+    if (purge && value_choice(parse->report, purge, "purge", words_purge, &word))
+        phase->purge_at_end = word == 1;
     bool track_is_known = !track || value_bool(parse->report, track, "track", &phase->track);
     if (!backend) {
         missing(parse, map, phase->name, "backend", "backend: region");
@@ -97,6 +136,7 @@ static void read_phase(struct parse *parse, const struct node *map, struct polic
     phase->backend = index;
     if (track_is_known)
         check_reset(parse, backend, phase);
+    check_watch(parse, check, phase);
 }
 
 void parse_phases(struct parse *parse, const struct node *map)

@@ -149,7 +149,10 @@ static void print_phase(const struct policy *policy, const struct policy_phase *
     }
     text_add(out, "]\n    backend: ");
     text_add_yaml(out, backend_name(policy, phase->backend));
-    text_add(out, "\n    check: %s\n    track: %s\n", words_check[phase->check],
+    text_add(out, "\n    check: %s\n", words_check[phase->check]);
+    if (phase->check != POLICY_CHECK_OFF)
+        text_add(out, "    keep: %u\n", phase->keep);
+    text_add(out, "    purge: %s\n    track: %s\n", words_purge[phase->purge_at_end],
              phase->track ? "true" : "false");
 }
 

@@ -21,6 +21,7 @@
 #include "core/log.h"
 #include "core/os.h"
 #include "core/phase.h"
+#include "core/phase_check.h"
 #include "core/route.h"
 #include "core/size_class.h"
 #include "core/thread.h"
@@ -200,6 +201,9 @@ static void *alloc_in_instance(struct thread *t, struct tcache *c, struct route 
                                unsigned flags)
 {
     size_t needed = size < alignment && alignment > ALLOC_ALIGNMENT ? alignment : size;
+    bool checked = instance->check != POLICY_CHECK_OFF;
+    if (checked)
+        c = NULL; /* each object comes by here */
     for (size_t i = 0; i < route->phase_rule_count; i++) {
         struct route_rule *rule = &route->phase_rules[i];
         bool bounded = rule->backend->ops->max_size != 0;
@@ -220,6 +224,8 @@ static void *alloc_in_instance(struct thread *t, struct tcache *c, struct route 
         void *p = arena_alloc(t, a, size, alignment, flags);
         if (p != NULL && is_fast(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
             install(c, route->phase_rules, rule, t->heaps[a->id], size);
+        if (p != NULL && checked)
+            phase_check_note(instance, a, p, t->caller);
         if (p != NULL || t->limit_hit || !bounded)
             return p;
     }
@@ -328,7 +334,7 @@ static void *fail_size(struct module *m, size_t size, bool limit_hit, enum no_ar
 
 static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t size,
                                                   size_t alignment, unsigned flags,
-                                                  struct phase_instance *where)
+                                                  struct phase_instance *where, const void *caller)
 {
     if (!bootstrap_done() && !bootstrap()) {
         void *early = emergency_alloc(size, alignment);
@@ -358,6 +364,7 @@ static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t s
         }
         t->limit_hit = false;
         t->no_arena = ARENA_THERE;
+        t->caller = caller;
         p = alloc_in_section(t, m, size == 0 ? 1 : size, alignment, flags, where);
         limit_hit = t->limit_hit;
         no_arena = t->no_arena;
@@ -402,12 +409,21 @@ static inline __attribute__((always_inline)) void *alloc_fast(sluice_module modu
     return p;
 }
 
-void *sluice_malloc(sluice_module module, size_t size)
+/* What a public call was called from. */
+#define CALLER __builtin_return_address(0)
+
+static inline __attribute__((always_inline)) void *alloc_for(sluice_module module, size_t size,
+                                                             const void *caller)
 {
     void *p = alloc_fast(module, size);
     if (LIKELY(p != NULL))
         return p;
-    return alloc_slow(module, size, ALLOC_ALIGNMENT, 0, NULL);
+    return alloc_slow(module, size, ALLOC_ALIGNMENT, 0, NULL, caller);
+}
+
+void *sluice_malloc(sluice_module module, size_t size)
+{
+    return alloc_for(module, size, CALLER);
 }
 
 void *sluice_calloc(sluice_module module, size_t count, size_t size)
@@ -421,7 +437,7 @@ void *sluice_calloc(sluice_module module, size_t count, size_t size)
     void *p = alloc_fast(module, total);
     if (LIKELY(p != NULL))
         return memset(p, 0, total);
-    return alloc_slow(module, total, ALLOC_ALIGNMENT, SLUICE_ALLOC_ZERO, NULL);
+    return alloc_slow(module, total, ALLOC_ALIGNMENT, SLUICE_ALLOC_ZERO, NULL, CALLER);
 }
 
 void *sluice_aligned_alloc(sluice_module module, size_t alignment, size_t size)
@@ -433,8 +449,8 @@ void *sluice_aligned_alloc(sluice_module module, size_t alignment, size_t size)
         return fail(NULL, EINVAL);
     }
     if (alignment <= ALLOC_ALIGNMENT)
-        return sluice_malloc(module, size);
-    return alloc_slow(module, size, alignment, 0, NULL);
+        return alloc_for(module, size, CALLER);
+    return alloc_slow(module, size, alignment, 0, NULL, CALLER);
 }
 
 char *sluice_strdup(sluice_module module, const char *s)
@@ -444,7 +460,7 @@ char *sluice_strdup(sluice_module module, const char *s)
         return fail(NULL, EINVAL);
     }
     size_t n = strlen(s) + 1;
-    char *copy = sluice_malloc(module, n);
+    char *copy = alloc_for(module, n, CALLER);
     return copy == NULL ? NULL : memcpy(copy, s, n);
 }
 
@@ -775,6 +791,8 @@ static void *realloc_in_section(struct thread *t, const struct place_of *at, voi
     } else {
         add(&h->freed_bytes, at->usable - usable);
     }
+    if (a->phase != NULL && a->phase->check != POLICY_CHECK_OFF)
+        phase_check_note(a->phase, a, q + padding, t->caller);
     return q + padding;
 }
 
@@ -797,7 +815,8 @@ void *sluice_phase_promote(void *p)
         misuse("sluice_phase_promote", p);
     if (at.arena == NULL || at.arena->phase == NULL)
         return p;
-    void *q = alloc_slow(at.arena->module->id, at.usable, alignment_of(&at, p), 0, &outside_phases);
+    void *q = alloc_slow(at.arena->module->id, at.usable, alignment_of(&at, p), 0, &outside_phases,
+                         CALLER);
     if (q == NULL)
         return NULL;
     memcpy(q, p, at.usable);
@@ -808,7 +827,7 @@ void *sluice_phase_promote(void *p)
 void *sluice_realloc(sluice_module module, void *p, size_t size)
 {
     if (p == NULL)
-        return sluice_malloc(module, size);
+        return alloc_for(module, size, CALLER);
     struct place_of at = place_find(p);
     if (UNLIKELY(!starts_object(&at, p)))
         misuse("sluice_realloc", p);
@@ -823,6 +842,7 @@ void *sluice_realloc(sluice_module module, void *p, size_t size)
         int saved = errno;
         struct thread *t = thread_current();
         if (t != NULL && thread_enter(t)) {
+            t->caller = CALLER;
             void *q = realloc_in_section(t, &at, p, size == 0 ? 1 : size);
             thread_leave(t);
             after_slow();
@@ -834,8 +854,8 @@ void *sluice_realloc(sluice_module module, void *p, size_t size)
     int saved = errno;
     /* What belongs to an instance of a phase stays there, whichever one serves the thread now. */
     void *q = at.arena != NULL && at.arena->phase != NULL
-                  ? alloc_slow(m->id, size, ALLOC_ALIGNMENT, 0, at.arena->phase)
-                  : sluice_malloc(m == NULL ? SLUICE_MODULE_DEFAULT : m->id, size);
+                  ? alloc_slow(m->id, size, ALLOC_ALIGNMENT, 0, at.arena->phase, CALLER)
+                  : alloc_for(m == NULL ? SLUICE_MODULE_DEFAULT : m->id, size, CALLER);
     if (q == NULL && size <= at.usable) { /* shrinking never fails */
         errno = saved;
         return p;

@@ -322,6 +322,8 @@ void arenas_configure(const struct policy *policy, bool *renewed)
             const struct policy_backend *b = &policy->backends[i];
             if (!same_backend(a, b) || !options_equal(a, b) || values_equal(a, b))
                 continue;
+            if (arena_is_watched(a))
+                continue; /* its instance gives it up when the watch ends */
             struct sluice_arena_config config = config_of(a);
             config.values = b->values;
             if (a->ops->configure != NULL && a->ops->configure(a->instance, &config) == SLUICE_OK)
@@ -424,6 +426,10 @@ static void add_heaps(struct sluice_arena *a, struct arena_usage *out)
 
 void arena_usage(struct sluice_arena *a, struct arena_usage *out)
 {
+    if (arena_is_watched(a)) {
+        *out = a->usage_when_watched;
+        return;
+    }
     struct sluice_backend_stats stats = {.struct_size = sizeof stats};
     a->ops->stats(a->instance, &stats);
     *out = (struct arena_usage){
@@ -567,7 +573,25 @@ static void note_peak(struct sluice_arena *a)
     sample_peak(m);
 }
 
-uint64_t arena_reset(struct thread *t, struct sluice_arena *a)
+/* In purge_lock. */
+static void start_watch(struct sluice_arena *a)
+{
+    lock_acquire(&arenas_lock); /* others ask for its usage in it */
+    arena_usage(a, &a->usage_when_watched);
+    atomic_store_explicit(&a->watched, true, memory_order_release);
+    lock_release(&arenas_lock);
+}
+
+void arena_unwatch(struct sluice_arena *a)
+{
+    lock_acquire(&arenas_lock);
+    bool was = atomic_exchange_explicit(&a->watched, false, memory_order_acq_rel);
+    lock_release(&arenas_lock);
+    if (was)
+        sluice_purge_wanted(a, os_now()); /* what came due meanwhile */
+}
+
+uint64_t arena_reset(struct thread *t, struct sluice_arena *a, bool watch)
 {
     note_peak(a);
     for (unsigned round = 0; !lock_try(&a->purge_lock); round++) {
@@ -588,6 +612,8 @@ uint64_t arena_reset(struct thread *t, struct sluice_arena *a)
     } else {
         limit_uncharge(a->module, charged);
     }
+    if (watch)
+        start_watch(a);
     lock_release(&a->reset_lock);
     lock_release(&a->purge_lock);
     return bytes;
@@ -622,7 +648,7 @@ size_t arena_purge(struct sluice_arena *a, uint64_t now, unsigned flags)
     uint64_t next = UINT64_MAX;
     atomic_store_explicit(&a->purge_due, UINT64_MAX, memory_order_relaxed);
     lock_acquire(&a->purge_lock);
-    size_t bytes = a->ops->purge(a->instance, now, flags, &next);
+    size_t bytes = arena_is_watched(a) ? 0 : a->ops->purge(a->instance, now, flags, &next);
     lock_release(&a->purge_lock);
     if (next != UINT64_MAX)
         sluice_purge_wanted(a, next);
@@ -668,6 +694,20 @@ size_t arenas_trim(struct module *module)
     uint64_t next;
     chunk_expire_lazy(0, true, &next); /* counted already, when it was given back */
     threads_each_held(NULL, return_credits, module, TRIM_PATIENCE);
+    lock_release(&maintenance_lock);
+    return bytes;
+}
+
+static uint64_t trim_in_phase(struct sluice_arena *a, void *phase)
+{
+    return a->phase == phase ? arena_purge(a, os_now(), SLUICE_PURGE_FORCE) : 0;
+}
+
+size_t arenas_trim_phase(struct phase_instance *phase)
+{
+    if (!thread_lock_unless_diverted(&maintenance_lock))
+        return 0;
+    size_t bytes = walk(trim_in_phase, phase);
     lock_release(&maintenance_lock);
     return bytes;
 }

@@ -23,6 +23,10 @@
 
 #define ARENA_CAPACITY 65536 /* ids fit the header of objects that carry one */
 
+struct arena_usage {
+    uint64_t live_objects, live_bytes, allocated, freed, cached_bytes, metadata_bytes;
+};
+
 struct sluice_arena {
     const struct sluice_backend_ops *ops;
     void *instance; /* the backend's */
@@ -31,6 +35,8 @@ struct sluice_arena {
     bool draining;  /* in the arenas lock */
     bool tracked;   /* its objects are on a list: `tracks` */
     bool collected; /* about to be ended, if it stays empty; in the maintenance lock */
+    _Atomic bool
+        watched; /* its memory is watched for a phase that has ended: the backend is left alone */
     const char *name;
     uint64_t *values;
     struct sluice_option *options;
@@ -47,7 +53,8 @@ struct sluice_arena {
     struct lock reset_lock;       /* a thread's exit and reset() exclude each other */
     struct lock track_lock;
     struct track *tracks;
-    _Atomic uint64_t held; /* with SLUICE_BACKEND_KEEPS_LIMIT: bytes charged */
+    struct arena_usage usage_when_watched; /* in the arenas lock */
+    _Atomic uint64_t held;                 /* with SLUICE_BACKEND_KEEPS_LIMIT: bytes charged */
 
     _Atomic uint64_t purge_due; /* CLOCK_MONOTONIC ns; UINT64_MAX: nothing to do */
 
@@ -86,8 +93,15 @@ struct sluice_arena *arena_make_for_phase(struct module *module,
 bool arena_matches(const struct sluice_arena *arena, const struct policy_backend *backend);
 
 /* Drops all objects at once. No thread is inside the arena. Inside a section, which is left and entered again while the
- * arena is being purged. Returns the bytes that they held: what was charged, else their usable bytes. */
-uint64_t arena_reset(struct thread *t, struct sluice_arena *arena);
+ * arena is being purged. Returns the bytes that they held: what was charged, else their usable bytes. With `watch` the
+ * arena is left alone from then on, until arena_unwatch(): it is not purged, and its figures stand still. */
+uint64_t arena_reset(struct thread *t, struct sluice_arena *arena, bool watch);
+void arena_unwatch(struct sluice_arena *arena);
+
+static inline bool arena_is_watched(const struct sluice_arena *arena)
+{
+    return atomic_load_explicit(&arena->watched, memory_order_acquire);
+}
 
 /* An arena of a phase that is not needed any more: empty, it is ended soon. Inside sections. */
 void arena_retire(struct sluice_arena *arena);
@@ -126,10 +140,7 @@ static inline struct heap *heap_of(struct thread *t, struct sluice_arena *arena)
  * caller has the thread to itself. */
 void heap_destroy(struct heap *heap);
 
-struct arena_usage {
-    uint64_t live_objects, live_bytes, allocated, freed, cached_bytes, metadata_bytes;
-};
-/* What an arena holds now. Any thread; takes heaps_lock and the backend's own. */
+/* What an arena holds now. In the arenas lock, unless the arena is the caller's; takes heaps_lock and the backend's own. */
 void arena_usage(struct sluice_arena *arena, struct arena_usage *out);
 
 /* Gives memory back: what is due at `now`, or everything (SLUICE_PURGE_FORCE). From arenas_walk() only. */
@@ -140,6 +151,9 @@ size_t chunks_expire(uint64_t now, bool every, uint64_t *next_due);
 
 /* Gives everything back that a module keeps for reuse (NULL: all modules). Outside sections. */
 size_t arenas_trim(struct module *module);
+
+/* The same for the arenas of an instance of a phase. Outside sections. */
+size_t arenas_trim_phase(struct phase_instance *phase);
 
 /* For a backend's purge(): runs ops->thread_flush for every thread that has a heap in the arena and that it concerns (NULL:
  * all; see threads_each_held), each held outside of sections. Outside sections. */

@@ -15,6 +15,7 @@
  *     arenas          the list of arenas, making and ending one           (core/arena.c)
  *     heaps           the heaps of one arena                              (core/arena.c)
  *     an arena        each backend's own                                  (backends)
+ *     a watch         objects of an instance with a check; alone          (core/phase_check.c)
  *     chunks          free address space                                  (core/chunk.c)
  *     meta            records                                             (core/meta.c)
  *

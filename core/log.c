@@ -51,6 +51,13 @@ static void write_lines(const char *prefix, const char *text)
     }
 }
 
+void log_text(const char *text)
+{
+    int saved = errno;
+    write_lines(names[LOG_LEVEL_ERROR], text);
+    errno = saved;
+}
+
 void log_line(enum log_level at, const char *format, ...)
 {
     if ((int)at > atomic_load_explicit(&level, memory_order_relaxed))

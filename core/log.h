@@ -8,6 +8,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
  * several lines gets the prefix on each. Any thread, also inside allocation. */
 void log_line(enum log_level at, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same for a text that is ready, at the level of errors: takes little stack, for signal handlers. */
+void log_text(const char *text);
+
 /* Parses error|warn|info|debug; anything else keeps the level and returns 0. */
 int log_set_level(const char *name);
 

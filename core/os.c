@@ -102,6 +102,11 @@ bool os_lazy_free(void *p, size_t size)
     return ok;
 }
 
+bool os_protect(void *p, size_t size, bool accessible)
+{
+    return mprotect(p, size, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
+}
+
 void os_advise_huge(void *p, size_t size, enum os_huge huge)
 {
     if (huge == OS_HUGE_DEFAULT)

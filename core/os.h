@@ -25,6 +25,9 @@ bool os_purge(void *p, size_t size);
  * write makes them the program's again, at no cost. The content is old or zero. false: not supported here. */
 bool os_lazy_free(void *p, size_t size);
 
+/* Gives or takes the right to read and write. false: the kernel refused (its table of mappings is full). */
+bool os_protect(void *p, size_t size, bool accessible);
+
 enum os_huge { OS_HUGE_NEVER, OS_HUGE_DEFAULT, OS_HUGE_ALWAYS };
 /* Advice on huge pages for a range; what the kernel refuses is ignored, it is only advice. */
 void os_advise_huge(void *p, size_t size, enum os_huge huge);

@@ -12,6 +12,8 @@
 #include "core/lock.h"
 #include "core/meta.h"
 #include "core/os.h"
+#include "core/phase_check.h"
+#include "core/phase_fault.h"
 #include "core/route.h"
 
 /* Instances that exist, idle ones included; the handle has 12 bits for it. */
@@ -22,7 +24,8 @@ struct phase_kind {
     struct phase_kind *next;
     _Atomic(struct phase_instance *) newest; /* open; read in sections */
     struct phase_instance *idle;
-    uint32_t idle_count, open_count;
+    struct phase_instance *watched, *last_watched; /* oldest first */
+    uint32_t idle_count, open_count, watched_count;
     uint64_t begun, ended, peak, last_end, largest_end; /* all in phases_lock */
     _Atomic uint64_t promoted;
     sluice_module *modules; /* those that are routed through it; grows */
@@ -68,7 +71,7 @@ static struct phase_instance *find_open(const char *call, const sluice_phase *ph
 void phase_describe(const struct phase_instance *i, char *out, size_t size)
 {
     snprintf(out, size, "phase \"%s\", instance #%llu%s", i->kind->name,
-             (unsigned long long)i->number, i->state == PHASE_IDLE ? ", which has ended" : "");
+             (unsigned long long)i->number, i->state == PHASE_OPEN ? "" : ", which has ended");
 }
 
 const char *phase_kind_name(const struct phase_kind *kind)
@@ -210,12 +213,12 @@ static enum sluice_result unknown_phase(const struct policy *policy, const char 
                      name, known);
 }
 
-static bool knows_phase(const struct policy *policy, const char *name)
+static const struct policy_phase *find_phase(const struct policy *policy, const char *name)
 {
     for (size_t i = 0; i < policy->phase_count; i++)
         if (strcmp(policy->phases[i].name, name) == 0)
-            return true;
-    return false;
+            return &policy->phases[i];
+    return NULL;
 }
 
 /* In phases_lock. An instance that nobody uses. */
@@ -246,17 +249,21 @@ enum sluice_result sluice_phase_begin(const char *name, sluice_phase **out)
     if (t == NULL)
         return no_memory("sluice_phase_begin");
     const struct policy *policy = route_table_current()->policy;
-    if (!knows_phase(policy, name)) {
+    const struct policy_phase *phase = find_phase(policy, name);
+    if (phase == NULL) {
         enum sluice_result result = unknown_phase(policy, name);
         thread_leave_current(t);
         return result;
     }
+    if (phase->check == POLICY_CHECK_PROTECT)
+        phase_fault_handle();
     struct phase_kind *k = phase_kind_get(name);
     lock_acquire(&phases_lock);
     struct phase_instance *i = k == NULL ? NULL : take_idle(k);
     if (i != NULL) {
         i->number = ++last_number;
         i->state = PHASE_OPEN;
+        i->check = phase->check;
         i->parent = t->phase_depth > 0 ? t->phases[t->phase_depth - 1] : NULL;
         if (i->parent != NULL)
             i->parent->children++;
@@ -440,7 +447,7 @@ static bool is_wanted(const struct policy *policy, const struct phase_kind *k,
     size_t n = route_phase_backends(policy, phase, backends);
     for (size_t i = 0; i < n; i++)
         if (arena_matches(a, &policy->backends[backends[i]]) &&
-            a->tracked == (phase->track && i == 0))
+            a->tracked == (i == 0 && route_phase_tracks(policy, phase)))
             return true;
     return false;
 }
@@ -462,40 +469,121 @@ static void give_up_unwanted(const struct policy *policy, struct phase_instance 
     atomic_store_explicit(&i->arenas, kept, memory_order_relaxed);
 }
 
+/* ---- Instances that are watched -------------------------------------------------------------- */
+
+/* In phases_lock. */
+static void become_idle(struct phase_instance *i)
+{
+    struct phase_kind *k = i->kind;
+    i->state = PHASE_IDLE;
+    i->next_idle = k->idle;
+    k->idle = i;
+    k->idle_count++;
+}
+
+/* In phases_lock. */
+static void become_watched(struct phase_instance *i)
+{
+    struct phase_kind *k = i->kind;
+    i->state = PHASE_WATCHED;
+    i->next_idle = NULL;
+    if (k->watched == NULL)
+        k->watched = i;
+    else
+        k->last_watched->next_idle = i;
+    k->last_watched = i;
+    k->watched_count++;
+}
+
+/* In phases_lock: the oldest one that is watched, out of the list, when there are more than that policy wants. */
+static struct phase_instance *take_watched(const struct policy *policy, struct phase_kind *k)
+{
+    const struct policy_phase *phase = find_phase(policy, k->name);
+    uint32_t keep = phase == NULL || phase->check == POLICY_CHECK_OFF ? 0 : phase->keep;
+    struct phase_instance *i = k->watched;
+    if (k->watched_count <= keep)
+        return NULL;
+    k->watched = i->next_idle;
+    k->watched_count--;
+    return i;
+}
+
+/* In phases_lock. false: it cannot be used again yet. */
+static bool end_watch(const struct policy *policy, struct phase_instance *i)
+{
+    if (!phase_check_release(i)) {
+        become_watched(i); /* perhaps at the next end there are mappings again */
+        return false;
+    }
+    give_up_unwanted(policy, i);
+    become_idle(i);
+    return true;
+}
+
+size_t sluice_phase_check(const char *name)
+{
+    bootstrap_wait();
+    struct thread *t = thread_enter_current();
+    if (t == NULL)
+        return 0;
+    size_t found = 0;
+    lock_acquire(&phases_lock);
+    for (struct phase_kind *k = kinds; k != NULL; k = k->next)
+        if (name == NULL || strcmp(k->name, name) == 0)
+            for (struct phase_instance *i = k->watched; i != NULL; i = i->next_idle)
+                found += phase_check_look(i);
+    lock_release(&phases_lock);
+    thread_leave_current(t);
+    return found;
+}
+
 void phases_follow(const struct policy *policy)
 {
     lock_acquire(&phases_lock);
-    for (struct phase_kind *k = kinds; k != NULL; k = k->next)
+    for (struct phase_kind *k = kinds; k != NULL; k = k->next) {
         for (struct phase_instance *i = k->idle; i != NULL; i = i->next_idle)
             give_up_unwanted(policy, i);
+        struct phase_instance *i;
+        while ((i = take_watched(policy, k)) != NULL && end_watch(policy, i))
+            ;
+    }
     lock_release(&phases_lock);
 }
 
-/* Drops what the instance holds. Returns the bytes. In a section, the same in which make_idle() follows the reading of the
- * policy: so phases_follow() finds the instance idle, or the newer policy was seen here. */
+/* Drops what the instance holds. Returns the bytes. In a section. */
 static uint64_t drop(struct thread *t, struct phase_instance *i)
 {
     uint64_t bytes = 0;
     for (struct phase_arena *p = i->arenas; p != NULL; p = p->next)
-        bytes += arena_reset(t, p->arena);
-    give_up_unwanted(route_table_current()->policy, i);
+        bytes += arena_reset(t, p->arena, i->check != POLICY_CHECK_OFF);
     return bytes;
 }
 
 /* In phases_lock. */
-static void make_idle(struct phase_instance *i, uint64_t bytes, uint64_t ns)
+static void note_end(struct phase_instance *i, uint64_t bytes, uint64_t ns)
 {
     struct phase_kind *k = i->kind;
     k->ended++;
     k->peak = bytes > k->peak ? bytes : k->peak;
     k->last_end = ns;
     k->largest_end = ns > k->largest_end ? ns : k->largest_end;
-    i->state = PHASE_IDLE;
     i->parent = NULL;
     i->older = i->newer = NULL;
-    i->next_idle = k->idle;
-    k->idle = i;
-    k->idle_count++;
+}
+
+/* Its arenas are reset. Returns the instance whose memory is free now: this one, or with a check the oldest that was
+ * watched; NULL: none. In phases_lock, in the section in which the policy was read: so phases_follow() finds the instance
+ * idle or watched, or the newer policy was seen here. */
+static struct phase_instance *put_away(const struct policy *policy, struct phase_instance *i)
+{
+    if (i->check == POLICY_CHECK_OFF) {
+        give_up_unwanted(policy, i);
+        become_idle(i);
+        return i;
+    }
+    become_watched(i);
+    struct phase_instance *oldest = take_watched(policy, i->kind);
+    return oldest != NULL && end_watch(policy, oldest) ? oldest : NULL;
 }
 
 enum sluice_result sluice_phase_end(sluice_phase *phase)
@@ -521,10 +609,19 @@ enum sluice_result sluice_phase_end(sluice_phase *phase)
            NULL) /* the record that we had may be gone with the thread's end */
         sched_yield();
     uint64_t bytes = drop(t, i);
+    i->ended_at = os_now();
+    if (i->check != POLICY_CHECK_OFF)
+        phase_check_watch(i);
+    const struct policy *policy = route_table_current()->policy;
+    const struct policy_phase *now = find_phase(policy, i->kind->name);
+    bool purge = now != NULL && now->purge_at_end;
     lock_acquire(&phases_lock);
-    make_idle(i, bytes, os_now() - start);
+    note_end(i, bytes, os_now() - start);
+    struct phase_instance *freed = put_away(policy, i);
     lock_release(&phases_lock);
     thread_leave_current(t);
+    if (purge && freed != NULL)
+        arenas_trim_phase(freed); /* it may live again already: what it uses stays */
     return SLUICE_OK;
 }
 
@@ -551,6 +648,7 @@ enum sluice_result sluice_stats_phase(const char *name, struct sluice_phase_stat
         sum.promoted_bytes = atomic_load_explicit(&k->promoted, memory_order_relaxed);
         sum.last_end_ns = k->last_end;
         sum.largest_end_ns = k->largest_end;
+        sum.watched = k->watched_count;
     }
     lock_release(&phases_lock);
     thread_leave_current(t);

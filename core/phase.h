@@ -6,6 +6,9 @@
  *              instance, chunks, ids and threads' heaps included.
  *
  *     begin ──► OPEN ──end──► CLOSING ──callbacks, sections left, arenas reset──► IDLE ──► the next begin
+ *                                                                            └► WATCHED ──►┘
+ *
+ * An instance with a check is watched for a while before it is idle: core/phase_check.h.
  *
  * Who is served by what: an allocation of a module that the policy binds to a kind goes to the innermost instance of it
  * that the thread has entered, else to the newest open one, else along the module's ordinary route.
@@ -36,7 +39,7 @@ struct phase_arena {
     struct phase_arena *next;
 };
 
-enum phase_state { PHASE_IDLE, PHASE_OPEN, PHASE_CLOSING };
+enum phase_state { PHASE_IDLE, PHASE_OPEN, PHASE_CLOSING, PHASE_WATCHED };
 
 struct phase_callback {
     void (*fn)(void *);
@@ -51,8 +54,11 @@ struct phase_instance {
     enum phase_state state;               /* this and what follows: in the phases lock */
     _Atomic(struct phase_arena *) arenas; /* grows in front while open; read in sections */
     struct phase_instance *older, *newer; /* open ones of the kind */
-    struct phase_instance *next_idle;
-    struct phase_instance *parent; /* the one that the beginner was in */
+    struct phase_instance *next_idle;     /* or the next that is watched: it ended later */
+    enum policy_check check;              /* as the policy says at the begin; read in sections */
+    uint64_t ended_at;                    /* of a watched one: CLOCK_MONOTONIC, ns */
+    struct phase_watch *_Atomic watch;    /* core/phase_check.c's */
+    struct phase_instance *parent;        /* the one that the beginner was in */
     uint32_t children, inside; /* open instances below; threads that have entered (each entrance) */
     struct phase_callback *callbacks; /* newest first */
 };

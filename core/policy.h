@@ -74,12 +74,18 @@ struct policy_module {
 
 enum policy_check { POLICY_CHECK_OFF, POLICY_CHECK_POISON, POLICY_CHECK_PROTECT };
 
+/* Instances of a phase with a check that are watched after their end, by default and at most. */
+#define POLICY_KEEP_DEFAULT 4
+#define POLICY_KEEP_MAX     64
+
 struct policy_phase {
     const char *name;
     const char *const *modules; /* patterns */
     size_t module_count;
     uint32_t backend;
     enum policy_check check;
+    uint32_t keep;     /* instances that are watched after their end; 1 to POLICY_KEEP_MAX */
+    bool purge_at_end; /* memory goes back to the system when the instance ends */
     bool track; /* objects of a backend that cannot drop all at once are tracked one by one */
     struct policy_mark mark;
 };

@@ -80,6 +80,12 @@ size_t route_phase_backends(const struct policy *policy, const struct policy_pha
     return bounded && backends[1] != UINT32_MAX ? 2 : 1;
 }
 
+bool route_phase_tracks(const struct policy *policy, const struct policy_phase *phase)
+{
+    const struct sluice_backend_ops *ops = policy->backends[phase->backend].ops;
+    return phase->track && (ops->capabilities & SLUICE_BACKEND_BULK_RESET) == 0;
+}
+
 static void compile_phase(const struct policy *policy, struct route *r)
 {
     const struct policy_phase *phase = phase_of_module(policy, r->module->name);
@@ -91,7 +97,7 @@ static void compile_phase(const struct policy *policy, struct route *r)
     r->phase_rule_count = route_phase_backends(policy, phase, backends);
     for (size_t i = 0; i < r->phase_rule_count; i++)
         rule_set(&r->phase_rules[i], policy, POLICY_ANY_SIZE, backends[i]);
-    r->phase_tracked = phase->track;
+    r->phase_tracked = route_phase_tracks(policy, phase);
     r->phase = kind;
 }
 

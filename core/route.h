@@ -84,11 +84,13 @@ struct route_table *route_table_create(struct policy *policy);
 void route_table_publish(struct route_table *table);
 
 /* The backends that serve a phase's modules while an instance is open, in the order in which they are asked: the phase's
- * own and, where that has a largest size, `mmap` for what is larger. Indexes of the policy; returns their number. Objects of
- * the first are tracked where the phase says so. */
+ * own and, where that has a largest size, `mmap` for what is larger. Indexes of the policy; returns their number. */
 #define ROUTE_PHASE_BACKENDS 2
 size_t route_phase_backends(const struct policy *policy, const struct policy_phase *phase,
                             uint32_t backends[ROUTE_PHASE_BACKENDS]);
+
+/* Are objects of that first backend tracked one by one? Not where it can drop all of them at once. */
+bool route_phase_tracks(const struct policy *policy, const struct policy_phase *phase);
 
 /* Which backends of a policy a module may be served by, override included: sets bits[index] for each. For
  * arenas_follow(). */

@@ -63,6 +63,7 @@ struct thread {
     bool limit_hit;         /* limit_charge() refused something of this thread */
     bool beyond_limit;      /* the allocation in hand may pass the hard limit (on_hard: fallback) */
     enum no_arena no_arena; /* what the last rule that was tried found */
+    const void *caller;     /* return address of the call that allocates, on the slow path */
     uint32_t phase_depth;   /* instances that it has entered, innermost last; the thread alone */
     struct phase_instance *phases[THREAD_PHASES];
     bool gone; /* the thread does not exist in this process (after fork) */

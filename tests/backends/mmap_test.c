@@ -316,7 +316,7 @@ START_TEST(reset_drops_everything)
     struct sluice_arena *a = module_get(module)->arenas;
     ck_assert_ptr_eq(a->ops, registry_find("mmap"));
     struct thread *t = thread_enter_current();
-    arena_reset(t, a);
+    arena_reset(t, a, false);
     thread_leave_current(t);
     struct sluice_module_stats stats = stats_of(module);
     ck_assert_uint_eq(stats.live_objects, 0);

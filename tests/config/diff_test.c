@@ -53,11 +53,14 @@ static const struct change changes[] = {
     {V "modules: {\"a*\": mmap, \"*b\": mmap}\n", V "modules: {\"*b\": mmap, \"a*\": mmap}\n",
      "modules: applies to new allocations"},
     {V "phases: {p: {modules: [m], backend: fake-drop}}\n",
-     V "phases: {p: {modules: [n], backend: glibc, track: true, check: poison}, q: {modules: [m], "
+     V "phases: {p: {modules: [n], backend: pool, track: true, check: poison}, q: {modules: [m], "
        "backend: fake-drop}}\n",
      "phases.p.modules: applies to new allocations\nphases.p.backend: applies to new allocations\n"
      "phases.p.check: applies to new allocations\nphases.p.track: applies to new allocations\n"
      "phases.q: applies to new allocations"},
+    {V "phases: {p: {modules: [m], backend: pool, check: poison}}\n",
+     V "phases: {p: {modules: [m], backend: pool, check: poison, keep: 5, purge: end}}\n",
+     "phases.p.keep: applied\nphases.p.purge: applied"},
     {V "process: {mallopt: {mmap_threshold: 1MiB, arena_max: 2, top_pad: 0}}\n",
      V "process: {mallopt: {mmap_threshold: 2MiB, arena_max: 3}}\n",
      "process.mallopt.mmap_threshold: applied\nprocess.mallopt.arena_max: needs a restart\n"

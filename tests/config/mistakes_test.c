@@ -213,6 +213,10 @@ static const struct mistake phases[] = {
      "3:40: error: unknown key \"chekc\" in phase \"f\"; did you mean \"check\"?"},
     {B "phases: {f: {modules: [m], backend: a, check: on}}\n",
      "3:47: error: check: expected off, poison or protect, found \"on\""},
+    {B "phases: {f: {modules: [m], backend: pool, check: poison, keep: 0}}\n",
+     "3:64: error: keep: 0 is out of range, which is 1 to 64"},
+    {B "phases: {f: {modules: [m], backend: pool, purge: never}}\n",
+     "3:50: error: purge: expected later or end, found \"never\""},
     {B "phases: {f: {modules: [m], backend: a, track: sometimes}}\n",
      "3:47: error: track: expected true or false, found \"sometimes\""},
 };
@@ -356,6 +360,43 @@ START_TEST(phases_need_what_can_drop_everything)
 }
 END_TEST
 
+START_TEST(checks_need_memory_of_the_instances_own)
+{
+    expect_start(B "phases: {f: {modules: [m], check: protect, backend: glibc, track: true}}\n",
+                 "<string>:3:35: error: check: protect: backend \"glibc\" (glibc) takes its memory "
+                 "from elsewhere, so that it cannot be kept back after the end; these can: pool, "
+                 "region, mmap, jemalloc");
+    static const char *const able[] = {"pool", "region", "mmap", "jemalloc"};
+    for (size_t i = 0; i < sizeof(able) / sizeof(*able); i++) {
+        char policy[256];
+        snprintf(policy, sizeof(policy),
+                 B "phases: {f: {modules: [m], backend: %s, check: protect}}\n", able[i]);
+        ck_assert_str_eq(reading_report(policy), "");
+    }
+    ck_assert_str_eq(
+        reading_report(B "phases: {f: {modules: [m], backend: pool, keep: 3}}\n"),
+        "<string>:3:49: warning: keep: has no effect without \"check: poison\" or \"check: "
+        "protect\"");
+}
+END_TEST
+
+START_TEST(regions_belong_in_phases)
+{
+#define GROWS(where, name)                                                                         \
+    "warning: " where ": \"" name "\" (region) frees objects only when their phase ends; outside " \
+    "of a phase memory only grows: name it as the backend of a phase, and another one here"
+    ck_assert_str_eq(reading_report(V "default: region\n"),
+                     "<string>:2:10: " GROWS("default", "region"));
+    ck_assert_str_eq(
+        reading_report(V "backends: {r: region}\nmodules: {m: r, n: {route: [{max_size: 1KiB, to: "
+                         "r}, {to: mmap}]}, o: {limit: {hard: 1MiB, on_hard: {fallback: r}}}}\n"),
+        "<string>:3:14: " GROWS("module \"m\"", "r") "\n<string>:3:50: " GROWS(
+            "to", "r") "\n<string>:3:112: " GROWS("on_hard", "r"));
+    ck_assert_str_eq(
+        reading_report(V "backends: {r: region}\nphases: {f: {modules: [m], backend: r}}\n"), "");
+}
+END_TEST
+
 START_TEST(all_mistakes_are_told_at_once_in_order)
 {
     reading_expect("sluice: 1\nmodules: {m: {limit: {hard: x}}, n: {rout: mmap}}\nbackends: {a: "
@@ -431,6 +472,8 @@ int main(void)
     tcase_add_test(tests, parameters_of_built_in_kinds);
     tcase_add_test(tests, plugins_that_cannot_be_loaded);
     tcase_add_test(tests, phases_need_what_can_drop_everything);
+    tcase_add_test(tests, checks_need_memory_of_the_instances_own);
+    tcase_add_test(tests, regions_belong_in_phases);
     tcase_add_test(tests, all_mistakes_are_told_at_once_in_order);
     tcase_add_test(tests, a_mistake_behind_an_anchor_is_told_once);
     tcase_add_test(tests, after_twenty_mistakes_the_rest_is_counted);

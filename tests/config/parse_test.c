@@ -26,7 +26,7 @@ static const char whole[] =
     "  short: {route: plain}\n"
     "  quoted: {limit: {soft: 1MiB, on_soft: \"fallback: plain\"}}\n"
     "phases:\n"
-    "  frame: {modules: [perception, \"ros.*\"], backend: general, check: poison}\n"
+    "  frame: {modules: [perception, \"ros.*\"], backend: pool, check: poison, keep: 7, purge: end}\n"
     "  stage: {modules: planner, backend: glibc, track: on, check: off}\n"
     "process:\n"
     "  mallopt: {mmap_threshold: 32MiB, arena_max: 2, mmap_max: 65536}\n"
@@ -162,11 +162,15 @@ START_TEST(phases)
     ck_assert_str_eq(frame->name, "frame");
     ck_assert_uint_eq(frame->module_count, 2);
     ck_assert_str_eq(frame->modules[1], "ros.*");
-    ck_assert_str_eq(name_of(frame->backend), "general");
+    ck_assert_str_eq(name_of(frame->backend), "pool");
     ck_assert_int_eq(frame->check, POLICY_CHECK_POISON);
+    ck_assert_uint_eq(frame->keep, 7);
+    ck_assert(frame->purge_at_end);
     ck_assert(!frame->track);
     ck_assert_uint_eq(stage->module_count, 1);
     ck_assert_int_eq(stage->check, POLICY_CHECK_OFF);
+    ck_assert_uint_eq(stage->keep, 4);
+    ck_assert(!stage->purge_at_end);
     ck_assert(stage->track);
 }
 END_TEST

@@ -28,7 +28,7 @@ static const char everything[] =
     "  \"yes\": s\n"
     "  \"*\": mmap\n"
     "phases:\n"
-    "  frame: {modules: [m, \"ros.*\"], backend: a, check: protect}\n"
+    "  frame: {modules: [m, \"ros.*\"], backend: pool, check: protect, keep: 2, purge: end}\n"
     "  stage: {modules: m, backend: glibc, track: true}\n"
     "process: {mallopt: {mmap_threshold: 1MiB, arena_max: 2}}\n"
     "reload: {signal: SIGRTMIN+2, watch: yes}\n"

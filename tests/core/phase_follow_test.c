@@ -51,7 +51,7 @@ static const char *const changes[] = {
     "  frame: {modules: [bound], backend: other}\n",
     "  frame: {modules: [nobody], backend: scratch}\n",
     "  first: {modules: [bound], backend: scratch}\n" FRAME,
-    "  frame: {modules: [bound], backend: scratch, track: true}\n",
+    "  frame: {modules: [bound], backend: glibc, track: true}\n",
 };
 
 START_TEST(idle_instances_give_up_what_a_reload_drops)
@@ -74,6 +74,40 @@ START_TEST(an_instance_that_ends_after_a_reload_gives_up_the_same)
     use_phases(changes[_i]);
     ck_assert_int_eq(sluice_phase_end(phase), SLUICE_OK);
     ck_assert(wait_until(is_given_back, NULL, 4000));
+}
+END_TEST
+
+/* ---- At the end ------------------------------------------------------------------------------ */
+
+static const char *const warm[] = {
+    "pool, retain: 1GiB",
+    "region, retain: 1GiB",
+    "mmap, reuse: 1h",
+    "jemalloc, dirty_decay: 1h",
+};
+
+/* Bytes that an instance of 16 MiB leaves resident. */
+static uint64_t left_by_an_instance(const char *backend, const char *purge)
+{
+    char policy[256];
+    snprintf(policy, sizeof policy,
+             "default: pool\nbackends: {b: {kind: %s}}\n"
+             "phases: {frame: {modules: [bound], backend: b%s}}\n",
+             backend, purge);
+    use_policy(policy);
+    bound = use_module("bound");
+    ck_assert_int_eq(sluice_phase_end(begin_with_16_mib()), SLUICE_OK);
+    return stats_of(bound).cached_bytes;
+}
+
+START_TEST(memory_stays_warm_unless_the_end_purges)
+{
+    ck_assert_uint_ge(left_by_an_instance(warm[_i], ""), 16 * MIB);
+    ck_assert_uint_lt(left_by_an_instance(warm[_i], ", purge: end"), 64 * KIB);
+    ck_assert_uint_lt(left_by_an_instance(warm[_i], ", purge: end, check: poison, keep: 1"),
+                      24 * MIB);
+    ck_assert_uint_lt(left_by_an_instance(warm[_i], ", purge: end, check: poison, keep: 1"),
+                      24 * MIB); /* of the newest; the one before was purged */
 }
 END_TEST
 
@@ -150,6 +184,7 @@ int main(void)
     tcase_add_loop_test(cases[0], idle_instances_give_up_what_a_reload_drops, 0, LENGTH(changes));
     tcase_add_loop_test(cases[0], an_instance_that_ends_after_a_reload_gives_up_the_same, 0,
                         LENGTH(changes));
+    tcase_add_loop_test(cases[0], memory_stays_warm_unless_the_end_purges, 0, LENGTH(warm));
     tcase_add_loop_test(cases[0], any_call_may_be_the_first, 0, 4);
     if (!SANITIZED)
         tcase_add_test(cases[0], no_memory_for_a_phase_is_not_too_many_instances);

@@ -14,7 +14,9 @@
 
 static sluice_module bound, other;
 
-static const char *const kinds[] = {"pool", "region", "mmap", "jemalloc", "glibc, track: true"};
+static const char *const kinds[] = {
+    "pool", "region", "mmap", "jemalloc", "glibc, track: true", "pool, track: true",
+};
 
 static void use_kind(const char *kind)
 {

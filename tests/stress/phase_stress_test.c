@@ -1,6 +1,6 @@
 /* phase_stress_test.c - pipelines of frames in 16 threads, while policies that bind the phase to one backend after the
  * other are loaded and everything is trimmed now and then: no byte of an open instance is lost, nothing of an ended one is
- * left, other modules go on, and Sluice's own memory does not grow.
+ * left, other modules go on, and Sluice's own memory does not grow. Some of the policies watch what has ended.
  *
  * Under the sanitizers there are fewer frames (a quarter, and an eighth with the thread sanitizer).
  */
@@ -18,7 +18,17 @@
 #define OBJECTS 200                /* of a frame */
 #define BOUND   3                  /* modules that the phase is bound to */
 
-static const char *const kinds[] = {"pool", "jemalloc", "region", "mmap", "glibc, track: true"};
+static const char *const kinds[] = {
+    "pool",
+    "jemalloc",
+    "region",
+    "mmap",
+    "glibc, track: true",
+    "pool, check: poison, keep: 2",
+    "jemalloc, check: protect",
+    "region, check: protect, purge: end",
+    "mmap, check: poison",
+};
 
 static sluice_module bound[BOUND], free_module;
 static _Atomic uint32_t lost, running;

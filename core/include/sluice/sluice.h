@@ -243,6 +243,13 @@ SLUICE_API void *sluice_phase_promote(void *p);
 SLUICE_API enum sluice_result sluice_phase_on_end(sluice_phase *phase, void (*fn)(void *),
                                                   void *arg);
 
+/* Looks whether memory of ended instances was written to, where the policy says `check: poison`: in the instances of that
+ * phase which are watched still (the newest `keep` of them); NULL: of all phases. Each object that was written to is reported
+ * on standard error, once, and counted. Without this call that is found when an instance's memory is about to be used again
+ * or given back. Returns the number of objects; 0 also when no such phase is watched. Takes time with the bytes that are
+ * watched, and phases do not begin and end meanwhile. Any thread; not from signal handlers. */
+SLUICE_API size_t sluice_phase_check(const char *name);
+
 struct sluice_phase_stats {
     size_t struct_size;    /* set by the caller to sizeof(struct sluice_phase_stats) */
     uint64_t begun, ended; /* instances since the start */
@@ -252,6 +259,7 @@ struct sluice_phase_stats {
     uint64_t promoted_bytes; /* usable bytes of the copies */
     uint64_t last_end_ns;    /* time that an end took, callbacks not included */
     uint64_t largest_end_ns;
+    uint64_t watched; /* instances that have ended and whose memory is watched (`check:`) */
 };
 
 /* Figures of a phase by name. Errors: SLUICE_ERROR_INVALID, SLUICE_ERROR_UNKNOWN (no instance of it was ever begun and no
