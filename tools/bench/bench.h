@@ -13,6 +13,8 @@ struct bench_options {
 };
 
 /* 0, or 1 when something failed to run (said on standard error). */
+int bench_pair(const struct bench_options *options);
+int bench_set(const struct bench_options *options);
 int bench_phases(const struct bench_options *options);
 
 #endif

@@ -10,6 +10,8 @@ static const struct {
     const char *name, *what;
     int (*run)(const struct bench_options *options);
 } benches[] = {
+    {"pair", "a malloc and a free of 64 bytes", bench_pair},
+    {"set", "10,000 objects replaced in random order", bench_set},
     {"phases", "the end of a phase against freeing its objects one by one", bench_phases},
 };
 

@@ -13,7 +13,13 @@ struct mimalloc {
     void (*heap_destroy)(void *heap);
 };
 
-/* false: not installed; said on standard error, once. */
+struct tcmalloc {
+    void *(*malloc)(size_t size);
+    void (*free)(void *p);
+};
+
+/* false: not installed; said on standard error. */
 bool peers_open_mimalloc(struct mimalloc *out);
+bool peers_open_tcmalloc(struct tcmalloc *out);
 
 #endif
