@@ -443,7 +443,7 @@ static bool is_wanted(const struct policy *policy, const struct phase_kind *k,
     const struct policy_phase *phase = phase_of_module(policy, a->module->name);
     if (phase == NULL || strcmp(phase->name, k->name) != 0)
         return false;
-    uint32_t backends[ROUTE_PHASE_BACKENDS];
+    uint32_t backends[ROUTE_PHASE_BACKENDS] = {0};
     size_t n = route_phase_backends(policy, phase, backends);
     for (size_t i = 0; i < n; i++)
         if (arena_matches(a, &policy->backends[backends[i]]) &&
@@ -571,8 +571,8 @@ static void note_end(struct phase_instance *i, uint64_t bytes, uint64_t ns)
     i->older = i->newer = NULL;
 }
 
-/* Its arenas are reset. Returns the instance whose memory is free now: this one, or with a check the oldest that was
- * watched; NULL: none. In phases_lock, in the section in which the policy was read: so phases_follow() finds the instance
+/* Its arenas are reset. Returns the instance whose memory is free now: this one, or with a check the one that was
+ * watched longest; NULL: none. In phases_lock, in the section in which the policy was read: so phases_follow() finds the instance
  * idle or watched, or the newer policy was seen here. */
 static struct phase_instance *put_away(const struct policy *policy, struct phase_instance *i)
 {
@@ -582,8 +582,11 @@ static struct phase_instance *put_away(const struct policy *policy, struct phase
         return i;
     }
     become_watched(i);
-    struct phase_instance *oldest = take_watched(policy, i->kind);
-    return oldest != NULL && end_watch(policy, oldest) ? oldest : NULL;
+    struct phase_instance *freed = NULL, *oldest;
+    while ((oldest = take_watched(policy, i->kind)) != NULL && end_watch(policy, oldest))
+        freed =
+            oldest; /* more than one where `keep` has become less, or the kernel had refused before */
+    return freed;
 }
 
 enum sluice_result sluice_phase_end(sluice_phase *phase)

@@ -267,14 +267,18 @@ static const struct object *object_before(const struct phase_watch *w, uintptr_t
     return low == 0 ? NULL : &w->objects[low - 1];
 }
 
-/* Not on the stack: a signal handler may have little of it. One report at a time. */
+/* Not on the stack: a signal handler may have little of it. One report at a time, unless another takes far too long: in
+ * the child of a fork nobody may be there to finish it. */
 static atomic_flag reporting = ATOMIC_FLAG_INIT;
+#define REPORT_PATIENCE 10000000u /* turns of a loop: some tenths of a second */
 static char report_text[2048], report_from[SYMBOL_TEXT_SIZE];
 
 static void report(const char *what, const struct phase_instance *i, const struct module *m,
                    const struct object *o, uintptr_t address)
 {
-    while (atomic_flag_test_and_set_explicit(&reporting, memory_order_acquire))
+    for (unsigned n = 0;
+         atomic_flag_test_and_set_explicit(&reporting, memory_order_acquire) && n < REPORT_PATIENCE;
+         n++)
         cpu_relax();
     uint64_t us = (os_now() - i->ended_at) / 1000;
     int n = snprintf(

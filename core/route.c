@@ -92,7 +92,7 @@ static void compile_phase(const struct policy *policy, struct route *r)
     struct phase_kind *kind = phase == NULL ? NULL : phase_kind_get(phase->name);
     if (kind == NULL || !phase_kind_bind(kind, r->module->id))
         return;
-    uint32_t backends[ROUTE_PHASE_BACKENDS];
+    uint32_t backends[ROUTE_PHASE_BACKENDS] = {0};
     r->phase_rules = &r->rules[r->rule_count + FALLBACKS];
     r->phase_rule_count = route_phase_backends(policy, phase, backends);
     for (size_t i = 0; i < r->phase_rule_count; i++)

@@ -13,9 +13,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* What <link.h> calls ElfW(Addr) and so on. */
+#if UINTPTR_MAX == UINT64_MAX
+typedef Elf64_Addr elf_address;
+typedef Elf64_Dyn elf_dynamic;
+typedef Elf64_Sym elf_symbol;
+#else
+typedef Elf32_Addr elf_address;
+typedef Elf32_Dyn elf_dynamic;
+typedef Elf32_Sym elf_symbol;
+#endif
+
 /* What of an object's dynamic section is needed. */
 struct symbols {
-    const ElfW(Sym) * table;
+    const elf_symbol *table;
     const char *names;
     size_t count;
 };
@@ -24,7 +35,7 @@ struct symbols {
 static size_t count_by_gnu_hash(const uint32_t *hash)
 {
     uint32_t buckets = hash[0], first = hash[1], bloom_words = hash[2];
-    const uint32_t *bucket = &hash[4 + bloom_words * (sizeof(ElfW(Addr)) / sizeof *hash)];
+    const uint32_t *bucket = &hash[4 + bloom_words * (sizeof(elf_address) / sizeof *hash)];
     const uint32_t *chain = &bucket[buckets];
     uint32_t last = 0;
     for (uint32_t b = 0; b < buckets; b++)
@@ -37,7 +48,7 @@ static size_t count_by_gnu_hash(const uint32_t *hash)
 }
 
 /* Where the loader left an address relative to the object (it does for some), it is made absolute. */
-static const void *in_object(const struct link_map *map, ElfW(Addr) address)
+static const void *in_object(const struct link_map *map, elf_address address)
 {
     return (const void *)(address < map->l_addr ? map->l_addr + address : address);
 }
@@ -46,7 +57,7 @@ static struct symbols symbols_of(const struct link_map *map)
 {
     struct symbols s = {0};
     const uint32_t *old_hash = NULL, *gnu_hash = NULL;
-    for (const ElfW(Dyn) *d = map->l_ld; d != NULL && d->d_tag != DT_NULL; d++) {
+    for (const elf_dynamic *d = map->l_ld; d != NULL && d->d_tag != DT_NULL; d++) {
         if (d->d_tag == DT_SYMTAB)
             s.table = in_object(map, d->d_un.d_ptr);
         else if (d->d_tag == DT_STRTAB)
@@ -64,10 +75,10 @@ static struct symbols symbols_of(const struct link_map *map)
 }
 
 /* The function that the address lies in, or NULL. */
-static const ElfW(Sym) * find_function(const struct symbols *s, ElfW(Addr) offset)
+static const elf_symbol *find_function(const struct symbols *s, elf_address offset)
 {
     for (size_t i = 0; i < s->count; i++) {
-        const ElfW(Sym) *sym = &s->table[i];
+        const elf_symbol *sym = &s->table[i];
         if (ELF64_ST_TYPE(sym->st_info) == STT_FUNC && sym->st_shndx != SHN_UNDEF &&
             offset - sym->st_value < sym->st_size)
             return sym;
@@ -97,9 +108,9 @@ void symbol_describe(const void *address, char *out, size_t size)
     char buffer[256];
     const struct link_map *map = object.dlfo_link_map;
     const char *name = name_of(map, buffer, sizeof buffer);
-    ElfW(Addr) offset = (ElfW(Addr))address - map->l_addr;
+    elf_address offset = (elf_address)address - map->l_addr;
     struct symbols s = symbols_of(map);
-    const ElfW(Sym) *function = find_function(&s, offset);
+    const elf_symbol *function = find_function(&s, offset);
     if (function == NULL)
         snprintf(out, size, "%s+0x%lx", name, (unsigned long)offset);
     else

@@ -36,7 +36,7 @@ static void reset(void)
 {
     struct thread *t = thread_enter_current();
     ck_assert_ptr_nonnull(t);
-    arena_reset(t, arena());
+    arena_reset(t, arena(), false);
     thread_leave_current(t);
 }
 

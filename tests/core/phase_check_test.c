@@ -122,8 +122,8 @@ static void check_report(const char *error, const char *first_line, size_t byte,
 static void write_late(void *size)
 {
     ended_object((uintptr_t)size)[8] = 2;
-    if (sluice_phase_check("frame") != 1 || sluice_phase_check("frame") != 0) /* said once */
-        _exit(1);
+    size_t first = sluice_phase_check("frame"), second = sluice_phase_check("frame");
+    _exit(first == 1 && second == 0 ? 0 : 1); /* said once */
 }
 
 static const size_t sizes[] = {100, 5000, 100000, 3000000};
@@ -271,6 +271,25 @@ START_TEST(other_faults_are_nothing_of_ours)
 }
 END_TEST
 
+static void fault_on_a_small_stack(void *unused)
+{
+    (void)unused;
+    stack_t stack = {.ss_size = (size_t)sysconf(_SC_SIGSTKSZ)};
+    stack.ss_sp =
+        mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    sigaltstack(&stack, NULL);
+    ended_object(100)[8] = 1;
+}
+
+START_TEST(the_report_needs_no_more_than_a_usual_signal_stack)
+{
+    use_check("pool", "check: protect");
+    struct child child = run_child(fault_on_a_small_stack, NULL, 20000);
+    ck_assert_msg(SANITIZED || died_of_it(&child), "%d: %s", child.status, child.error);
+    check_report(child.error, FIRST_LINE(WRITE_TO), 8, 100);
+}
+END_TEST
+
 static void send_fault(void *unused)
 {
     (void)unused;
@@ -408,6 +427,7 @@ int main(void)
                         KINDS * (int)LENGTH(sizes));
     tcase_add_loop_test(cases[0], the_programs_own_handler_gets_the_fault, 0, KINDS);
     tcase_add_test(cases[0], other_faults_are_nothing_of_ours);
+    tcase_add_test(cases[0], the_report_needs_no_more_than_a_usual_signal_stack);
     tcase_add_test(cases[0], a_signal_that_was_sent_kills_as_ever);
     tcase_add_loop_test(cases[0], a_late_free_is_reported, 0, 2 * KINDS);
     tcase_add_loop_test(cases[0], the_newest_are_watched_and_no_more, 0, KINDS);

@@ -50,7 +50,7 @@ static const char *const changes[] = {
     "",
     "  frame: {modules: [bound], backend: other}\n",
     "  frame: {modules: [nobody], backend: scratch}\n",
-    "  first: {modules: [bound], backend: scratch}\n" FRAME,
+    "  first: {modules: [bound], backend: scratch}\n  frame: {modules: [x], backend: scratch}\n",
     "  frame: {modules: [bound], backend: glibc, track: true}\n",
 };
 
