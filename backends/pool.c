@@ -17,9 +17,21 @@
  * whatever waits, so memory that others free comes back at this rate. */
 #define LOOK_AT_FULL 8
 
+#define GROWTH_MIN 2048 /* bytes: less than is carved at once */
+
 static uint64_t value(const struct pool_arena *a, enum pool_param p)
 {
     return atomic_load_explicit(&a->values[p], memory_order_relaxed);
+}
+
+/* Tells the module that memory was made ready for allocation. Small amounts are gathered: the module's counter is everybody's. */
+static void note_growth(struct pool_heap *h, uint64_t bytes)
+{
+    h->grown += bytes;
+    if (h->grown < GROWTH_MIN)
+        return;
+    arena_note_growth(h->arena->owner, h->grown);
+    h->grown = 0;
 }
 
 /* ---- Current slabs -------------------------------------------------------------------------- */
@@ -40,15 +52,14 @@ static void make_current(struct pool_heap *h, struct slab *s)
     s->event_at = slab_load(&s->frees) + 1;
     set_current(h, s->size_class, s);
     uint64_t room = s->carved - (slab_load(&s->allocs) - slab_load(&s->frees));
-    arena_note_growth(h->arena->owner, room * s->object_size);
+    note_growth(h, room * s->object_size);
 }
 
-/* Out of objects: the next free makes it useful again. */
+/* Out of objects: the next free makes it useful again. It stays current by name until another is. */
 static void retire_current(struct pool_heap *h, struct slab *s)
 {
     s->state = SLAB_FULL;
     s->event_at = slab_load(&s->frees) + 1;
-    set_current(h, s->size_class, &slab_none);
     slab_list_append(&h->full[s->size_class], s);
 }
 
@@ -125,7 +136,8 @@ static void slab_has_room(struct pool_heap *h, struct slab *s)
     }
     s->state = SLAB_PARTIAL;
     s->event_at = slab_load(&s->allocs);
-    slab_list_push(&h->partial[s->size_class], s);
+    /* Behind the others: those in front have had more time to get objects back. */
+    slab_list_append(&h->partial[s->size_class], s);
 }
 
 static void pool_slab_event(void *arena, void **thread_state, void *slab)
@@ -255,9 +267,25 @@ static void *pop_or_carve(struct pool_heap *h, struct slab *s)
     size_t bytes = slab_carve(s);
     if (bytes == 0)
         return NULL;
-    arena_note_growth(h->arena->owner, bytes);
+    note_growth(h, bytes);
     s->event_at = slab_load(&s->frees) + 1; /* the next free: is this the peak? */
     return slab_pop(s);
+}
+
+/* A slab with room for the class, on no list and not current. NULL: no memory, or the limit forbids. */
+static struct slab *find_slab(struct pool_heap *h, unsigned k)
+{
+    struct slab *s = h->partial[k].first;
+    if (s != NULL) {
+        slab_list_remove(&h->partial[k], s);
+        return s;
+    }
+    s = find_in_full(h, k);
+    if (s == NULL)
+        s = find_orphan(h, k);
+    if (s == NULL)
+        s = take_reserve(h, k);
+    return s != NULL ? s : take_new(h, k);
 }
 
 static void *alloc_from_class(struct pool_heap *h, unsigned k)
@@ -271,19 +299,11 @@ static void *alloc_from_class(struct pool_heap *h, unsigned k)
             return slab_pop(s);
         retire_current(h, s);
     }
-    s = h->partial[k].first;
-    if (s != NULL)
-        slab_list_remove(&h->partial[k], s);
-    if (s == NULL)
-        s = find_in_full(h, k);
-    if (s == NULL)
-        s = find_orphan(h, k);
-    if (s == NULL)
-        s = take_reserve(h, k);
-    if (s == NULL)
-        s = take_new(h, k);
-    if (s == NULL)
+    s = find_slab(h, k);
+    if (s == NULL) {
+        set_current(h, k, &slab_none);
         return NULL;
+    }
     make_current(h, s);
     return pop_or_carve(h, s);
 }
@@ -380,7 +400,7 @@ static void pool_stats(void *arena, struct sluice_backend_stats *out)
             uint64_t in_chunk = (uint64_t)__builtin_popcount(c->dirty_pieces) * SLAB_PIECE_SIZE;
             for (unsigned i = 0; i < SLAB_PIECES; i++) {
                 const struct slab *s = &c->slab[i];
-                if (c->head[i] != i || (c->free_pieces >> i & 1) != 0 || s->object_size == 0)
+                if (!slab_is_head(c, i) || (c->free_pieces >> i & 1) != 0 || s->object_size == 0)
                     continue;
                 uint64_t allocs = slab_load(&s->allocs), live = slab_live(s);
                 out->allocated_objects += allocs;
@@ -550,7 +570,7 @@ static void find_idle(struct pool_arena *a, uint32_t now_ms, struct look *look)
             uint32_t used = ~(c->free_pieces | c->away_pieces);
             for (; used != 0; used &= used - 1) {
                 unsigned i = (unsigned)__builtin_ctz(used);
-                if (c->head[i] == i && c->slab[i].object_size != 0)
+                if (slab_is_head(c, i) && c->slab[i].object_size != 0)
                     look_at(a, &c->slab[i], now_ms, look);
             }
         }

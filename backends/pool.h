@@ -77,6 +77,7 @@ struct pool_heap {
     struct slab_list partial[SIZE_CLASS_COUNT], full[SIZE_CLASS_COUNT];
     struct slab_list reserve[POOL_MAX_PIECES + 1]; /* by number of pieces */
     uint64_t reserve_bytes;
+    uint64_t grown; /* bytes that the module was not told of yet */
 };
 
 /* ---- pool_slab.c: shape of slabs, and their lists -------------------------------------------- */

@@ -61,7 +61,8 @@ static uint32_t run_in(uint32_t mask, unsigned n)
 
 static void set_head(struct slab_chunk *c, unsigned piece, unsigned first)
 {
-    __atomic_store_n(&c->head[piece], (uint8_t)first, __ATOMIC_RELAXED); /* see slab_near() */
+    __atomic_store_n(&c->head[piece], (uint16_t)((char *)&c->slab[first] - (char *)c),
+                     __ATOMIC_RELAXED); /* see slab_near() */
 }
 
 bool pool_add_chunk(struct pool_arena *a)

@@ -384,11 +384,19 @@ static __attribute__((noinline)) void *alloc_slow(sluice_module module, size_t s
 
 /* ---- Allocation, fast ----------------------------------------------------------------------- */
 
-/* From a bin: a slab's next object, or where the bin has a cursor (then its slab is empty), the cursor's. */
-static inline void *pop_or_bump(struct slab *s, size_t size)
+/* The slab that serves a size of a module in this thread; &slab_none: the slow path has to see to it. In a section of t. */
+static inline __attribute__((always_inline)) struct slab *bin_of(struct thread *t,
+                                                                 sluice_module module, size_t size)
 {
-    void *p = slab_pop(s);
-    return LIKELY(p != NULL) ? p : bump_take_from_bin(s, size);
+    if (UNLIKELY(module >= atomic_load_explicit(&t->cache_limit, memory_order_acquire)))
+        return &slab_none;
+    struct tcache *c = t->cache[module];
+    if (UNLIKELY(c->generation !=
+                 atomic_load_explicit(&route_module_generation[module], memory_order_relaxed)))
+        return &slab_none;
+    if (LIKELY(size <= SIZE_CLASS_TABLE_MAX))
+        return c->bin[size_class_of(size)];
+    return size <= SIZE_CLASS_MAX ? c->bin[size_class_of(size)] : &slab_none;
 }
 
 /* Always inline, as the compiler thinks it too large: the part behind a slab that is empty lies apart, and the part before
@@ -396,17 +404,43 @@ static inline void *pop_or_bump(struct slab *s, size_t size)
 static inline __attribute__((always_inline)) void *alloc_fast(sluice_module module, size_t size)
 {
     struct thread *t = thread_self;
-    void *p = NULL;
     thread_section_begin(t);
-    if (LIKELY(module < atomic_load_explicit(&t->cache_limit, memory_order_acquire) &&
-               size <= SIZE_CLASS_MAX)) {
-        struct tcache *c = t->cache[module];
-        if (LIKELY(c->generation ==
-                   atomic_load_explicit(&route_module_generation[module], memory_order_relaxed)))
-            p = pop_or_bump(c->bin[size_class_of(size)], size);
-    }
+    struct slab *s = bin_of(t, module, size);
+    void *p = slab_pop(s);
+    if (UNLIKELY(p == NULL)) /* or the bin has a cursor */
+        p = bump_take_from_bin(s, size);
     thread_leave(t);
     return p;
+}
+
+/* In a section of t. The slab of a bin is empty, and its backend finds another one for the bin. NULL: the slow path has
+ * to see to it. */
+static void *refill(struct thread *t, struct slab *s, size_t size)
+{
+    if (s == &slab_none || s->capacity == BUMP_MARK)
+        return NULL;
+    struct sluice_arena *a = ((struct chunk *)(pagemap_lookup(s->base) - PAGEMAP_SLABS))->arena;
+    if (limit_soft_exceeded(a->module) ||
+        atomic_load_explicit(&a->module->pending, memory_order_relaxed) != 0)
+        return NULL;
+    size_t usable;
+    return a->ops->alloc(a->instance, &t->heaps[a->id]->state, size, ALLOC_ALIGNMENT, 0, &usable);
+}
+
+/* Behind the fast path. */
+static __attribute__((noinline)) void *alloc_behind(sluice_module module, size_t size,
+                                                    unsigned flags, const void *caller)
+{
+    struct thread *t = thread_self;
+    int saved = errno;
+    thread_section_begin(t);
+    void *p = refill(t, bin_of(t, module, size), size);
+    thread_leave(t);
+    if (UNLIKELY(p == NULL))
+        return alloc_slow(module, size, ALLOC_ALIGNMENT, flags, NULL, caller);
+    after_slow();
+    errno = saved;
+    return (flags & SLUICE_ALLOC_ZERO) != 0 ? memset(p, 0, size) : p;
 }
 
 /* What a public call was called from. */
@@ -418,7 +452,7 @@ static inline __attribute__((always_inline)) void *alloc_for(sluice_module modul
     void *p = alloc_fast(module, size);
     if (LIKELY(p != NULL))
         return p;
-    return alloc_slow(module, size, ALLOC_ALIGNMENT, 0, NULL, caller);
+    return alloc_behind(module, size, 0, caller);
 }
 
 void *sluice_malloc(sluice_module module, size_t size)
@@ -437,7 +471,7 @@ void *sluice_calloc(sluice_module module, size_t count, size_t size)
     void *p = alloc_fast(module, total);
     if (LIKELY(p != NULL))
         return memset(p, 0, total);
-    return alloc_slow(module, total, ALLOC_ALIGNMENT, SLUICE_ALLOC_ZERO, NULL, CALLER);
+    return alloc_behind(module, total, SLUICE_ALLOC_ZERO, CALLER);
 }
 
 void *sluice_aligned_alloc(sluice_module module, size_t alignment, size_t size)
@@ -703,28 +737,33 @@ static __attribute__((noinline)) void free_slow(void *p)
     errno = saved;
 }
 
+/* In a section of t, which ends here: the slab of an object that came home wants its owner to act. */
+static __attribute__((noinline)) void free_event(struct thread *t, const struct slab_chunk *c,
+                                                 struct slab *s)
+{
+    struct sluice_arena *a = c->chunk.arena;
+    a->ops->slab_event(a->instance, &t->heaps[a->id]->state, s);
+    thread_leave(t);
+    after_slow(); /* the event may have left work for a control thread that does not run yet */
+}
+
+/* Every other way out is a jump, so that no register has to be saved. */
 void sluice_free(void *p)
 {
     struct thread *t = thread_self;
     uintptr_t entry = pagemap_lookup(p);
-    if (LIKELY((entry & PAGEMAP_SLABS) != 0)) {
-        thread_section_begin(t);
-        struct slab *s = slab_of(entry, p);
-        if (LIKELY(atomic_load_explicit(&s->owner, memory_order_relaxed) ==
-                   atomic_load_explicit(&t->token, memory_order_acquire))) {
-            if (LIKELY(!slab_push(s, p))) {
-                thread_leave(t);
-                return;
-            }
-            struct sluice_arena *a = ((struct chunk *)(entry - PAGEMAP_SLABS))->arena;
-            a->ops->slab_event(a->instance, &t->heaps[a->id]->state, s);
-            thread_leave(t);
-            after_slow(); /* the event may have left work for a control thread that does not run yet */
-            return;
-        }
+    if (UNLIKELY((entry & PAGEMAP_SLABS) == 0))
+        return free_slow(p);
+    thread_section_begin(t);
+    struct slab *s = slab_of(entry, p);
+    if (UNLIKELY(atomic_load_explicit(&s->owner, memory_order_relaxed) !=
+                 atomic_load_explicit(&t->token, memory_order_acquire))) {
         thread_leave(t);
+        return free_slow(p);
     }
-    free_slow(p);
+    if (UNLIKELY(slab_push(s, p)))
+        return free_event(t, (const struct slab_chunk *)(entry - PAGEMAP_SLABS), s);
+    thread_leave(t);
 }
 
 void sluice_free_sized(void *p, size_t size)

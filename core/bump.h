@@ -66,7 +66,7 @@ static inline void *bump_take(struct bump *b, size_t size)
     atomic_store_explicit(&b->next, p + step, memory_order_relaxed);
     atomic_store_explicit(bump_header(p), bump_header_value(b->seal, p, step - BUMP_HEADER),
                           memory_order_relaxed);
-    slab_count(&b->objects);
+    slab_increment(&b->objects);
     return p;
 }
 

@@ -2,8 +2,8 @@
  *
  * A flat array with one word for each 2 MiB of the user half of the address space: 512 MiB of address
  * space on x86-64, of which only touched pages exist (one page spans 1 GiB of program memory). Where so
- * much address space cannot be had (RLIMIT_AS), the array covers a window, and chunks are taken only
- * from inside it.
+ * much address space cannot be had (RLIMIT_AS), the array covers the lower addresses alone, which the kernel
+ * leaves free when it is not asked, and chunks are taken only from there.
  *
  *     entry:  0                   nobody's: a backend without address space of its own, or not ours
  *             chunk | 1           a slab chunk (core/slab.h), the only odd entries
@@ -41,8 +41,7 @@ enum {
 };
 
 struct pagemap {
-    _Atomic uintptr_t *slot; /* slot[0] is the chunk at address first << CHUNK_SHIFT */
-    uintptr_t first;
+    _Atomic uintptr_t *slot; /* slot[i] is the chunk at address i << CHUNK_SHIFT */
     _Atomic uintptr_t count; /* 0 before pagemap_init(): every lookup misses */
 };
 
@@ -51,7 +50,7 @@ extern struct pagemap pagemap;
 static inline uintptr_t pagemap_lookup(const void *p)
 {
     uintptr_t count = atomic_load_explicit(&pagemap.count, memory_order_acquire);
-    uintptr_t i = ((uintptr_t)p >> CHUNK_SHIFT) - pagemap.first;
+    uintptr_t i = (uintptr_t)p >> CHUNK_SHIFT;
     if (__builtin_expect(i >= count, 0))
         return 0;
     return atomic_load_explicit(&pagemap.slot[i], memory_order_acquire);

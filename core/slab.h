@@ -8,7 +8,7 @@
  *     ┌──┬──┬──┬─────────────┬──┐      ┌───────┬─────────┬───────────────────────────┐
  *     │p0│p1│p2│     ...     │31│      │ chunk │ head[32]│ slab[32], 128 bytes each   │
  *     └──┴──┴──┴─────────────┴──┘      └───────┴─────────┴───────────────────────────┘
- *      address >> 16 & 31 = piece       head[piece] = the piece that the slab starts with
+ *      address >> 16 & 31 = piece       head[piece] = where the record of the piece's slab lies
  *
  * Invariants of a slab in use:
  *     allocs - frees                  = objects that are out or wait in remote
@@ -69,13 +69,14 @@ struct slab {
 _Static_assert(sizeof(struct slab) == 128, "two cache lines");
 
 struct slab_chunk {
-    struct chunk chunk;        /* first: the pagemap leads to it */
-    uint8_t head[SLAB_PIECES]; /* stored atomically; stands still where an object is */
-    uint32_t free_pieces;      /* bit i: piece i is free */
-    uint32_t dirty_pieces;     /* bit i: piece i is free and may have pages */
-    uint32_t freed_ms;         /* when a piece was last freed */
-    uint32_t away_pieces;      /* bit i: piece i is being purged just now: neither free nor used */
-    struct slab_chunk *link;   /* for the backend */
+    struct chunk chunk; /* first: the pagemap leads to it */
+    /* Where the slab's record is, in bytes from here: stored atomically; stands still where an object is. */
+    uint16_t head[SLAB_PIECES];
+    uint32_t free_pieces;    /* bit i: piece i is free */
+    uint32_t dirty_pieces;   /* bit i: piece i is free and may have pages */
+    uint32_t freed_ms;       /* when a piece was last freed */
+    uint32_t away_pieces;    /* bit i: piece i is being purged just now: neither free nor used */
+    struct slab_chunk *link; /* for the backend */
     _Alignas(64) struct slab slab[SLAB_PIECES];
 };
 
@@ -89,18 +90,42 @@ struct slab_heap {
 /* An always empty slab, so that the fast path needs no NULL check. Never written. */
 extern struct slab slab_none;
 
+static inline struct slab *slab_at(struct slab_chunk *c, uint16_t head)
+{
+    return (struct slab *)((char *)c + head);
+}
+
+static inline unsigned slab_piece_of(const void *p)
+{
+    return ((uintptr_t)p >> SLAB_PIECE_SHIFT) & (SLAB_PIECES - 1);
+}
+
+static inline uint16_t slab_head(const struct slab_chunk *c, unsigned piece)
+{
+    return __atomic_load_n(&c->head[piece], __ATOMIC_RELAXED);
+}
+
 static inline struct slab *slab_of(uintptr_t entry, const void *p)
 {
     struct slab_chunk *c = (struct slab_chunk *)(entry - PAGEMAP_SLABS);
-    return &c->slab[c->head[((uintptr_t)p >> SLAB_PIECE_SHIFT) & (SLAB_PIECES - 1)]];
+    struct slab *s = slab_at(c, c->head[slab_piece_of(p)]);
+    __asm__(
+        ""
+        : "+r"(s)); /* one register for all its fields, which compilers else address one by one */
+    return s;
 }
 
 /* The same for an address that may be of no object: slabs may come and go there meanwhile. */
 static inline struct slab *slab_near(uintptr_t entry, const void *p)
 {
     struct slab_chunk *c = (struct slab_chunk *)(entry - PAGEMAP_SLABS);
-    unsigned piece = ((uintptr_t)p >> SLAB_PIECE_SHIFT) & (SLAB_PIECES - 1);
-    return &c->slab[__atomic_load_n(&c->head[piece], __ATOMIC_RELAXED)];
+    return slab_at(c, slab_head(c, slab_piece_of(p)));
+}
+
+/* Is the piece the first one of its slab (or would it be, were it used)? */
+static inline bool slab_is_head(const struct slab_chunk *c, unsigned piece)
+{
+    return slab_head(c, piece) == (const char *)&c->slab[piece] - (const char *)c;
 }
 
 static inline uint64_t slab_load(const _Atomic uint64_t *counter)
@@ -109,6 +134,17 @@ static inline uint64_t slab_load(const _Atomic uint64_t *counter)
 }
 
 /* One writer: a plain increment that others may read. */
+static inline void slab_increment(_Atomic uint64_t *counter)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    __asm__("incq %0" : "+m"(*counter)); /* where compilers make three of it, as it is atomic */
+#else
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+#endif
+}
+
+/* The same, when the new value is wanted. */
 static inline uint64_t slab_count(_Atomic uint64_t *counter)
 {
     uint64_t n = atomic_load_explicit(counter, memory_order_relaxed) + 1;
@@ -122,7 +158,7 @@ static inline void *slab_pop(struct slab *s)
     void *p = s->free;
     if (__builtin_expect(p != NULL, 1)) {
         s->free = *(void **)p;
-        slab_count(&s->allocs);
+        slab_increment(&s->allocs);
     }
     return p;
 }
