@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "backends/glibc_libc.h"
+#include "tools/preload/object.h"
 
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
@@ -23,6 +24,24 @@ void *libc_next(libc_cell *cell, const char *name)
     void *found = atomic_load_explicit(cell, memory_order_acquire);
     if (found == NULL) {
         found = dlsym(RTLD_NEXT, name);
+        atomic_store_explicit(cell, found, memory_order_release);
+    }
+    return found;
+}
+
+/* From libc's table of symbols: redis-server is linked to jemalloc, which must not be asked of glibc's objects. (dlopen()
+ * would find libc too, but allocates, and so would come back here.) */
+void *libc_own(libc_cell *cell, const char *name)
+{
+    void *found = atomic_load_explicit(cell, memory_order_acquire);
+    struct object libc;
+    if (found == NULL) {
+        const ElfW(Addr) *value = object_at((uintptr_t)(void *)&__libc_malloc, &libc)
+                                      ? object_symbol_value(&libc, name)
+                                      : NULL;
+        if (value == NULL)
+            return libc_next(cell, name);
+        found = (void *)(libc.map->l_addr + *value);
         atomic_store_explicit(cell, found, memory_order_release);
     }
     return found;
@@ -55,17 +74,17 @@ void libc_free(void *p)
 
 size_t libc_usable_size(void *p)
 {
-    return LIBC_NEXT(usable_size_cell, malloc_usable_size)(p);
+    return LIBC_OWN(usable_size_cell, malloc_usable_size)(p);
 }
 
 size_t libc_free_bytes(void)
 {
-    return LIBC_NEXT(mallinfo2_cell, mallinfo2)().fordblks;
+    return LIBC_OWN(mallinfo2_cell, mallinfo2)().fordblks;
 }
 
 void libc_trim(void)
 {
-    (void)LIBC_NEXT(malloc_trim_cell, malloc_trim)(0);
+    (void)LIBC_OWN(malloc_trim_cell, malloc_trim)(0);
 }
 
 int libc_mallopt(int parameter, int value)
@@ -75,7 +94,7 @@ int libc_mallopt(int parameter, int value)
 
 void libc_find_all(void)
 {
-    (void)LIBC_NEXT(usable_size_cell, malloc_usable_size);
-    (void)LIBC_NEXT(mallinfo2_cell, mallinfo2);
-    (void)LIBC_NEXT(malloc_trim_cell, malloc_trim);
+    (void)LIBC_OWN(usable_size_cell, malloc_usable_size);
+    (void)LIBC_OWN(mallinfo2_cell, mallinfo2);
+    (void)LIBC_OWN(malloc_trim_cell, malloc_trim);
 }

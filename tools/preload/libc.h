@@ -6,9 +6,13 @@
  * linker's lock; `cell` keeps the answer. */
 #define LIBC_NEXT(cell, name) ((__typeof__(&name))libc_next(&(cell), #name))
 
+/* libc's own, even where the program is linked to another allocator, whose definition is the next behind ours. */
+#define LIBC_OWN(cell, name) ((__typeof__(&name))libc_own(&(cell), #name))
+
 typedef _Atomic(void *) libc_cell;
 
 void *libc_next(libc_cell *cell, const char *name);
+void *libc_own(libc_cell *cell, const char *name);
 
 int libc_mallopt(int parameter, int value);
 
