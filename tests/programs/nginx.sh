@@ -77,7 +77,10 @@ load() {
     awk '/requests in/ { print $1 }' wrk.log >>units
 }
 
-workers() { cat "/proc/${servers[0]}/task/${servers[0]}/children"; }
+# The server itself, whatever stands before it.
+master() { cat nginx.pid; }
+
+workers() { cat "/proc/$(master)/task/$(master)/children"; }
 
 are_gone() {
     local worker
@@ -90,7 +93,7 @@ are_gone() {
 reload() {
     local old
     read -ra old < <(workers && echo)
-    kill -HUP "${servers[0]}"
+    kill -HUP "$(master)"
     await are_gone "${old[@]}"
 }
 

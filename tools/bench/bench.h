@@ -17,4 +17,7 @@ int bench_pair(const struct bench_options *options);
 int bench_set(const struct bench_options *options);
 int bench_phases(const struct bench_options *options);
 
+/* `bench measure`, for programs.py. command ends with NULL. Returns the command's exit status. */
+int bench_measure(const char *file, char **command);
+
 #endif

@@ -34,6 +34,8 @@ static size_t find(const char *name)
 
 int main(int argc, char **argv)
 {
+    if (argc >= 4 && strcmp(argv[1], "measure") == 0)
+        return bench_measure(argv[2], argv + 3);
     struct bench_options options = {0};
     bool chosen[COUNT] = {false}, any = false;
     for (int i = 1; i < argc; i++) {

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""programs.py BENCH LIBRARY [--quick] [--rounds N] [--scale N] [PROGRAM…]
+
+The scripts of tests/programs, longer, under glibc, jemalloc, mimalloc and Sluice: in turns, round after round, so that what
+disturbs the machine disturbs all of them. Prints medians of CPU time, wall time and peak resident memory, as ratios to glibc.
+
+BENCH is the program `bench`, which measures (tools/bench/measure.c), LIBRARY libsluice-preload.so.
+"""
+import argparse
+import glob
+import math
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+SCRIPTS = "tests/programs"
+NOT_PROGRAMS = {"head", "programs_test"}
+# libc.so.6 first: some programs are linked to another allocator (redis-server, to jemalloc).
+CONTENDERS = {
+    "glibc": "libc.so.6",
+    "jemalloc": "libjemalloc.so.2",
+    "mimalloc": "libmimalloc.so.2",
+    "sluice": None,
+    "sluice auto": None,
+}
+AUTO = "{sluice: 1, attribution: auto}\n"
+
+
+def read_arguments():
+    parser = argparse.ArgumentParser(prog="bench programs", add_help=True)
+    parser.add_argument("bench")
+    parser.add_argument("library")
+    parser.add_argument("programs", nargs="*", metavar="PROGRAM")
+    parser.add_argument("--quick", action="store_true", help="one short round: a look whether it runs")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=int, default=2, help="work: 1 is that of the tests")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds = arguments.scale = 1
+    there = sorted({os.path.basename(path)[:-3] for path in glob.glob(SCRIPTS + "/*.sh")} - NOT_PROGRAMS)
+    for unknown in set(arguments.programs) - set(there):
+        parser.error(f"no program {unknown}; there are: {' '.join(there)}")
+    arguments.programs = arguments.programs or there
+    return arguments
+
+
+def environment(contender, library, policy):
+    """Words that put the allocator into a program."""
+    words = ["env", "LD_PRELOAD=" + (CONTENDERS[contender] or library)]
+    if contender == "sluice auto":
+        words.append("SLUICE_POLICY=" + policy)
+    return words
+
+
+def run(program, scale, bench, words, folder):
+    """(CPU s, wall s, peak MiB) of one run; time is for a unit of work where a script counts them. None: it failed."""
+    work, usage = folder + "/work", folder + "/usage"
+    shutil.rmtree(work, ignore_errors=True)
+    os.mkdir(work)
+    # Some servers write as another user.
+    open(usage, "w", encoding="utf-8").close()
+    os.chmod(usage, 0o666)
+    done = subprocess.run([f"{SCRIPTS}/{program}.sh", work, str(scale), bench, "measure", usage, *words],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        print(f"bench: {program} failed under {' '.join(words)}:\n{done.stdout[-2000:]}", file=sys.stderr)
+        return None
+    with open(usage, encoding="utf-8") as lines:
+        processes = [[float(word) for word in line.split()] for line in lines]
+    units = 1.0
+    if os.path.exists(work + "/units"):
+        with open(work + "/units", encoding="utf-8") as lines:
+            units = sum(float(line) for line in lines) / 100000
+    with open(work + "/wall", encoding="utf-8") as lines:
+        wall = sum(float(line) for line in lines)
+    cpu = sum(user + system for user, system, _ in processes)
+    return cpu / units, wall / units, max(peak for _, _, peak in processes) / 1024
+
+
+def collect(arguments, folder):
+    """program -> contender -> list of results."""
+    policy, library, bench = folder + "/auto.yaml", folder + "/libsluice-preload.so", folder + "/bench"
+    with open(policy, "w", encoding="utf-8") as file:
+        file.write(AUTO)
+    # Where another user may read them, too.
+    shutil.copy(arguments.library, library)
+    shutil.copy(arguments.bench, bench)
+    os.chmod(folder, 0o755)
+    results = {program: {contender: [] for contender in CONTENDERS} for program in arguments.programs}
+    for turn in range(arguments.rounds):
+        for program in arguments.programs:
+            print(f"round {turn + 1} of {arguments.rounds}: {program}", file=sys.stderr)
+            for contender in CONTENDERS:
+                words = environment(contender, library, policy)
+                result = run(program, arguments.scale, bench, words, folder)
+                if result is not None:
+                    results[program][contender].append(result)
+    return results
+
+
+def print_table(results, which, what):
+    others = list(CONTENDERS)[1:]
+    print(f"\n{what:<28}{'glibc':>10}" + "".join(f"{name:>13}" for name in others))
+    logs = {name: [] for name in others}
+    for program, by_contender in results.items():
+        medians = {name: statistics.median(r[which] for r in list_) if list_ else None
+                   for name, list_ in by_contender.items()}
+        base = medians["glibc"]
+        row = f"  {program:<26}" + (f"{base:>10.2f}" if base else f"{'-':>10}")
+        for name in others:
+            if base and medians[name]:
+                logs[name].append(math.log(medians[name] / base))
+                row += f"{medians[name] / base:>13.2f}"
+            else:
+                row += f"{'FAILED':>13}"
+        print(row)
+    print(f"  {'geometric mean':<26}{1:>10.2f}" +
+          "".join(f"{math.exp(statistics.mean(logs[name])):>13.2f}" if logs[name] else f"{'-':>13}" for name in others))
+
+
+def main():
+    arguments = read_arguments()
+    with tempfile.TemporaryDirectory(prefix="sluice-bench.") as folder:
+        results = collect(arguments, folder)
+    print(f"\nReal programs, {arguments.rounds} rounds in turns, scale {arguments.scale}; "
+          f"{os.cpu_count()} processors, Linux {platform.release()}")
+    print("The column of glibc is absolute, the others are ratios of medians to it; below 1 is less than glibc.")
+    print_table(results, 0, "CPU time, s")
+    print_table(results, 1, "wall time, s")
+    print_table(results, 2, "peak resident, MiB")
+    print("\nCPU time: of the program and its children, user and system. Peak: of the largest of its processes. nginx: CPU and"
+          "\nwall time of 100,000 requests. sluice: the built-in policy; sluice auto: a module for each library.")
+    return any(not list_ for by_contender in results.values() for list_ in by_contender.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
