@@ -38,7 +38,7 @@ def read_arguments():
     parser.add_argument("--quick", action="store_true", help="one short round: a look whether it runs")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=int, default=2, help="work: 1 is that of the tests")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     if arguments.quick:
         arguments.rounds = arguments.scale = 1
     there = sorted({os.path.basename(path)[:-3] for path in glob.glob(SCRIPTS + "/*.sh")} - NOT_PROGRAMS)
