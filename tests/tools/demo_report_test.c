@@ -130,7 +130,7 @@ START_TEST(options_defaults)
     ck_assert_uint_eq(got.size, 2048 * MIB); /* a quarter */
     ck_assert_uint_eq(got.stages[SCENE_ONE], 10);
     ck_assert_uint_eq(got.threads[SCENE_ONE], 16);
-    ck_assert(got.scenes[SCENE_ONE] && got.scenes[SCENE_TWO]);
+    ck_assert(got.scenes[SCENE_ONE] && got.scenes[SCENE_TWO] && got.scenes[SCENE_THREE]);
     options_parse(&got, 0, NULL, 100 * 1024 * MIB);
     ck_assert_uint_eq(got.size, 4096 * MIB); /* the most */
 }

@@ -54,14 +54,33 @@ static bool has_panel(const struct report *report, const struct run *run)
             strcmp(report->options->only, POLICY_PLAIN) == 0);
 }
 
-/* A row for each policy, a column for each scene: runs are in the order of columns. */
-static void write_panels(FILE *script, const struct report *report)
+static int count_panels(const struct report *report, enum scene scene)
 {
-    int columns = report->options->scenes[SCENE_ONE] + report->options->scenes[SCENE_TWO];
     int panels = 0;
     for (size_t i = 0; i < report->count; i++)
-        panels += has_panel(report, &report->runs[i]);
-    int rows = (panels + columns - 1) / columns;
+        panels += report->runs[i].scene == scene && has_panel(report, &report->runs[i]);
+    return panels;
+}
+
+/* A column for each scene, whose runs fill it from the top. */
+static void write_column(FILE *script, const struct report *report, enum scene scene, int rows)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        if (report->runs[i].scene == scene && has_panel(report, &report->runs[i]))
+            write_panel(script, report, &report->runs[i]);
+    }
+    for (int row = count_panels(report, scene); row < rows; row++)
+        fputs("set multiplot next\n", script);
+}
+
+static void write_panels(FILE *script, const struct report *report)
+{
+    int columns = 0, rows = 0;
+    for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++) {
+        int panels = count_panels(report, scene);
+        columns += panels > 0;
+        rows = panels > rows ? panels : rows;
+    }
     fprintf(
         script,
         "# Run in this folder: gnuplot memory.gp\n"
@@ -75,9 +94,9 @@ static void write_panels(FILE *script, const struct report *report)
         "set multiplot layout %d,%d columnsfirst title \\\n"
         "    'Resident memory (Rss less LazyFree): each policy as a line, plain glibc in grey'\n",
         600 * columns, 60 + 230 * rows, rows, columns);
-    for (size_t i = 0; i < report->count; i++) {
-        if (has_panel(report, &report->runs[i]))
-            write_panel(script, report, &report->runs[i]);
+    for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++) {
+        if (count_panels(report, scene) > 0)
+            write_column(script, report, scene, rows);
     }
     fputs("unset multiplot\n", script);
 }

@@ -13,17 +13,19 @@
 #include "tools/demo/measure.h"
 #include "tools/demo/options.h"
 #include "tools/demo/policies.h"
+#include "tools/demo/redis.h"
 #include "tools/demo/report.h"
 #include "tools/demo/run.h"
 #include "tools/demo/texts.h"
 #include "tools/demo/worker.h"
 
-#define RUNS_MAX 32
-#define GIB      (1024.0 * 1024.0 * 1024.0)
+#define RUNS_MAX     32
+#define POLICIES_MAX 16
+#define GIB          (1024.0 * 1024.0 * 1024.0)
 
 struct plan {
     struct options options;
-    const struct demo_policy *policies[RUNS_MAX / SCENE_COUNT];
+    const struct demo_policy *policies[POLICIES_MAX];
     size_t policy_count;
     struct demo_policy own; /* of --policy */
     char *own_text;
@@ -85,7 +87,8 @@ static bool choose_policies(struct plan *plan)
     plan->own_text = read_policy(plan->options.policy_file);
     if (plan->own_text == NULL)
         return false;
-    plan->own = (struct demo_policy){"yours", plan->options.policy_file, plan->own_text, false};
+    plan->own = (struct demo_policy){"yours", plan->options.policy_file, plan->own_text,
+                                     1u << SCENE_ONE | 1u << SCENE_TWO};
     plan->policies[plan->policy_count++] = &plan->own;
     return true;
 }
@@ -96,6 +99,38 @@ static bool make_folder(const char *path)
         return true;
     fprintf(stderr, "sluice: demo balloon: cannot make the folder %s: %s\n", path, strerror(errno));
     return false;
+}
+
+/* How many of the policies are run there, beside plain glibc. */
+static size_t count_for(const struct plan *plan, enum scene scene)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plan->policy_count; i++)
+        count += policy_is_for(plan->policies[i], scene) &&
+                 strcmp(plan->policies[i]->name, POLICY_PLAIN) != 0;
+    return count;
+}
+
+/* Leaves out scenes that have nothing to show. */
+static bool choose_scenes(struct plan *plan)
+{
+    bool *scenes = plan->options.scenes;
+    const char *only = plan->options.only;
+    for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++) {
+        if (scenes[scene] && count_for(plan, scene) == 0 &&
+            (only == NULL || strcmp(only, POLICY_PLAIN) != 0)) {
+            scenes[scene] = false;
+            if (plan->options.is_one_scene)
+                fprintf(stderr, "sluice: demo balloon: %s has no part in scene %s\n", only,
+                        scene_name(scene));
+        }
+    }
+    if (scenes[SCENE_THREE] && !redis_is_there()) {
+        scenes[SCENE_THREE] = false;
+        fprintf(stderr, "No scene three, because " REDIS_PROGRAM
+                        " is not installed. On Debian: apt-get install " REDIS_PACKAGE "\n");
+    }
+    return scenes[SCENE_ONE] || scenes[SCENE_TWO] || scenes[SCENE_THREE];
 }
 
 static bool find_texts(struct plan *plan)
@@ -123,7 +158,8 @@ static double wait_time(const struct plan *plan)
     double ms = options->final_ms;
     for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++) {
         if (options->scenes[scene])
-            ms += (double)options->stages[scene] * options->settle_ms * (double)plan->policy_count;
+            ms += (double)(options->stages[scene] - 1) * options->settle_ms *
+                  (double)(count_for(plan, scene) + 1);
     }
     return ms / 1000;
 }
@@ -137,7 +173,10 @@ static double work_time(const struct plan *plan)
         options->scenes[SCENE_ONE] ? (double)options->size / GIB * options->stages[SCENE_ONE] : 0;
     double read = (double)plan->bytes / GIB;
     double touch = measure_touch_time();
-    return (double)plan->policy_count * (touched * 0.5 + read * 30) * touch;
+    double kept = options->scenes[SCENE_THREE] ? (double)options->redis_bytes / GIB *
+                                                     (double)(count_for(plan, SCENE_THREE) + 1)
+                                               : 0;
+    return ((double)plan->policy_count * (touched * 0.5 + read * 30) + kept * 15) * touch;
 }
 
 static void print_plan(const struct plan *plan)
@@ -159,6 +198,10 @@ static void print_plan(const struct plan *plan)
                 " real files, %.0f MiB; %u threads, %u batches.\n",
                 plan->files, (double)plan->bytes / 1048576, options->threads[SCENE_TWO],
                 options->stages[SCENE_TWO]);
+    if (options->scenes[SCENE_THREE])
+        fprintf(stderr,
+                "Scene three: redis-server, filled with %.0f MiB, half of its keys deleted.\n",
+                (double)options->redis_bytes / 1048576);
 }
 
 static void print_duration(const struct plan *plan)
@@ -200,7 +243,7 @@ static bool is_bar_met(const struct report *report)
 {
     bool is_met = true;
     for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++) {
-        if (report->options->scenes[scene])
+        if (report->options->scenes[scene] && scene != SCENE_THREE) /* which has no bar */
             is_met = is_met && bar_is_met(report_bar(report, scene));
     }
     return is_met;
@@ -247,7 +290,7 @@ static int run_plan(struct plan *plan)
     size_t count = 0;
     for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++) {
         for (size_t i = 0; plan->options.scenes[scene] && i < plan->policy_count; i++)
-            if (scene == SCENE_ONE || !plan->policies[i]->is_for_scene_one)
+            if (policy_is_for(plan->policies[i], scene))
                 run_init(&runs[count++], plan->policies[i], scene, plan->options.stages[scene]);
     }
     uint64_t start = measure_now();
@@ -279,7 +322,8 @@ static int balloon(int argc, char **argv)
         break;
     }
     int status = 1;
-    if (choose_policies(&plan) && make_folder(plan.options.output) && find_texts(&plan)) {
+    if (choose_policies(&plan) && choose_scenes(&plan) && make_folder(plan.options.output) &&
+        find_texts(&plan)) {
         print_plan(&plan);
         print_duration(&plan);
         status = run_plan(&plan);

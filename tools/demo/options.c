@@ -17,10 +17,12 @@
 #define SIZE_LEAST       (32 * MIB)
 #define SIZE_DEFAULT_MAX (4 * GIB)
 #define STAGES_MAX       100
+#define REDIS_BYTES      (300 * MIB)
 
 const char *scene_name(enum scene scene)
 {
-    return scene == SCENE_ONE ? "one" : "two";
+    static const char *const names[SCENE_COUNT] = {"one", "two", "three"};
+    return names[scene];
 }
 
 void options_help(void)
@@ -32,14 +34,16 @@ void options_help(void)
         "and its cures, each one a policy. Scene one is that program, ten stages of gigabytes in 16\n"
         "threads. Scene two indexes the text files of /usr/include and /usr/share/doc in batches. Both\n"
         "run on plain glibc and under each policy, in a process of its own, and are measured from\n"
-        "outside. Prints a table; writes the memory curves as CSV and, with gnuplot, as a chart.\n"
+        "outside. Scene three is redis-server, unchanged: filled with 300 MiB, half of the keys\n"
+        "deleted; under glibc, under the jemalloc that it is linked to, and with Sluice preloaded.\n"
+        "Prints a table; writes the memory curves as CSV and, with gnuplot, as a chart.\n"
         "\n"
         "  --size SIZE      memory of a stage of scene one, such as 512MiB; default: a quarter of the\n"
         "                   memory there is, 4GiB at most\n"
         "  --stages N       stages of scene one and batches of scene two (default 10 and 3)\n"
         "  --threads N      threads (default 16 in scene one, 4 in scene two)\n"
         "  --seed N         start of the random numbers (default 1)\n"
-        "  --scene WHICH    one, two or all (default all)\n"
+        "  --scene WHICH    one, two, three or all (default all)\n"
         "  --only NAME      only this policy, beside plain glibc\n"
         "  --policy FILE    one more policy, measured beside the others\n"
         "  --output DIR     where the chart and the CSV files go (default ./sluice-demo)\n"
@@ -107,11 +111,12 @@ static void set_defaults(struct options *options, uint64_t room)
 {
     *options = (struct options){
         .size = default_size(room),
-        .stages = {10, 3},
-        .threads = {16, 4},
+        .stages = {10, 3, 1},
+        .threads = {16, 4, 1},
         .text_max = 128 * MIB,
+        .redis_bytes = room / 8 < REDIS_BYTES ? room / 8 : REDIS_BYTES,
         .seed = 1,
-        .scenes = {true, true},
+        .scenes = {true, true, true},
         .output = "sluice-demo",
         .settle_ms = 1000,
         .final_ms = 10000,
@@ -127,6 +132,7 @@ static void set_quick(struct options *options)
     options->threads[SCENE_ONE] = 4;
     options->threads[SCENE_TWO] = 2;
     options->text_max = 8 * MIB;
+    options->redis_bytes = 16 * MIB;
     options->settle_ms = 250;
     options->final_ms = 1000;
 }
@@ -182,10 +188,14 @@ static enum options_verdict parse_valued(struct options *options, const char *na
             return wrong("--seed takes a number, not '%s'", value);
     } else if (strcmp(name, "--scene") == 0) {
         bool is_all = strcmp(value, "all") == 0;
-        options->scenes[SCENE_ONE] = is_all || strcmp(value, "one") == 0;
-        options->scenes[SCENE_TWO] = is_all || strcmp(value, "two") == 0;
-        if (!options->scenes[SCENE_ONE] && !options->scenes[SCENE_TWO])
-            return wrong("--scene takes one, two or all, not '%s'", value);
+        bool is_known = is_all;
+        for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++) {
+            options->scenes[scene] = is_all || strcmp(value, scene_name(scene)) == 0;
+            is_known = is_known || options->scenes[scene];
+        }
+        options->is_one_scene = !is_all;
+        if (!is_known)
+            return wrong("--scene takes one, two, three or all, not '%s'", value);
     } else if (strcmp(name, "--only") == 0) {
         options->only = value;
         if (policies_find(value) == NULL)

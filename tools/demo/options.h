@@ -5,14 +5,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum scene { SCENE_ONE, SCENE_TWO, SCENE_COUNT };
+enum scene { SCENE_ONE, SCENE_TWO, SCENE_THREE, SCENE_COUNT };
 
 struct options {
     uint64_t size; /* of a stage of scene one, bytes */
     unsigned stages[SCENE_COUNT], threads[SCENE_COUNT];
-    uint64_t text_max; /* bytes of files for scene two */
+    uint64_t text_max;    /* bytes of files for scene two */
+    uint64_t redis_bytes; /* of keys and values for scene three */
     uint64_t seed;
     bool scenes[SCENE_COUNT];
+    bool is_one_scene;       /* one was asked for by name */
     const char *only;        /* a policy's name; NULL: all */
     const char *policy_file; /* one more policy; NULL: none */
     const char *output;      /* folder */
@@ -30,7 +32,7 @@ enum options_verdict options_parse(struct options *options, int argc, char **arg
 
 void options_help(void);
 
-/* "one" or "two". */
+/* "one", "two" or "three". */
 const char *scene_name(enum scene scene);
 
 #endif

@@ -6,19 +6,27 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "tools/demo/options.h"
+
 struct demo_policy {
     const char *name;
-    const char *cure;      /* what the field report calls it */
-    const char *yaml;      /* NULL: plain malloc, without Sluice */
-    bool is_for_scene_one; /* alone */
+    const char *cure; /* what the field report calls it */
+    const char *yaml; /* NULL: plain malloc, without Sluice */
+    unsigned scenes;  /* in which it is run: a bit for each, 1 << SCENE_ONE and so on */
 };
 
 #define POLICY_PLAIN       "plain-glibc"
 #define POLICY_RECOMMENDED "recommended"
+#define POLICY_PRELOAD     "preload"
 
 /* In the order in which they are run; plain glibc first. */
 extern const struct demo_policy policies_all[];
 extern const size_t policies_count;
+
+static inline bool policy_is_for(const struct demo_policy *policy, enum scene scene)
+{
+    return (policy->scenes & 1u << scene) != 0;
+}
 
 /* NULL: there is none of that name. */
 const struct demo_policy *policies_find(const char *name);

@@ -109,6 +109,11 @@ static void print_head(const struct report *report, enum scene scene)
         printf("\nScene one, the field report: %u threads, %u stages of %.2f GiB, seed %" PRIu64
                "\n",
                threads, stages, (double)options->size / MIB / 1024, options->seed);
+    else if (scene == SCENE_THREE)
+        printf(
+            "\nScene three, redis-server, unchanged: filled with %.0f MiB, then half of its keys "
+            "deleted in random order, seed %" PRIu64 "\n",
+            (double)options->redis_bytes / MIB, options->seed);
     else
         printf("\nScene two, the indexer: %u threads, %u batches of real files, seed %" PRIu64 "\n",
                threads, stages, options->seed);

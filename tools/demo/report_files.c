@@ -168,8 +168,10 @@ void report_print_json(const struct report *report)
     printf("{\"version\": 1, \"size_bytes\": %" PRIu64 ", \"seed\": %" PRIu64
            ", \"settle_ms\": %u, \"final_ms\": %u,\n",
            options->size, options->seed, options->settle_ms, options->final_ms);
-    printf("  \"answers_agree\": %s,\n", json_bool(report_answers_agree(report, SCENE_ONE) &&
-                                                   report_answers_agree(report, SCENE_TWO)));
+    bool answers_agree = true;
+    for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++)
+        answers_agree = answers_agree && report_answers_agree(report, scene);
+    printf("  \"answers_agree\": %s,\n", json_bool(answers_agree));
     printf("  \"bar\": {");
     for (enum scene scene = SCENE_ONE; scene < SCENE_COUNT; scene++) {
         printf("%s\"%s\": ", scene == SCENE_ONE ? "" : ", ", scene_name(scene));

@@ -63,7 +63,8 @@ static _Noreturn void become_worker(const struct run *run, const struct options 
         unsetenv(dropped[i]);
     char length[24], size[24], stages[24], threads[24], seed[24];
     snprintf(length, sizeof(length), "%zu", run->policy->yaml ? strlen(run->policy->yaml) : 0);
-    snprintf(size, sizeof(size), "%" PRIu64, options->size);
+    snprintf(size, sizeof(size), "%" PRIu64,
+             run->scene == SCENE_THREE ? options->redis_bytes : options->size);
     snprintf(stages, sizeof(stages), "%u", run->stage_count);
     snprintf(threads, sizeof(threads), "%u", options->threads[run->scene]);
     snprintf(seed, sizeof(seed), "%" PRIu64, options->seed);
@@ -72,7 +73,8 @@ static _Noreturn void become_worker(const struct run *run, const struct options 
     if (fd == WORKER_FD && fcntl(fd, F_SETFD, 0) != 0)
         _exit(1);
     execl("/proc/self/exe", "sluice", "demo", "worker", scene_name(run->scene), run->policy->name,
-          length, size, stages, threads, seed, input, (char *)NULL);
+          length, size, stages, threads, seed, run->scene == SCENE_THREE ? options->output : input,
+          (char *)NULL);
     fprintf(stderr, "demo: cannot start a worker: %s\n", strerror(errno));
     _exit(1);
 }
@@ -111,6 +113,11 @@ static void run_reap(struct run *run)
     int status;
     close(run->fd);
     run->fd = -1;
+    /* There the line is that of the client, whose end is not the end of the process that is measured. */
+    if (run->scene == SCENE_THREE && run->state != RUN_ENDING) {
+        fail(run, "%s", "redis-server or its client failed; a message may be above");
+        kill(run->pid, SIGKILL);
+    }
     while (wait4(run->pid, &status, 0, &usage) < 0 && errno == EINTR)
         continue;
     run->user_s = (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec * 1e-6;
@@ -358,7 +365,8 @@ static void run_one(struct run *runs, size_t count, size_t i, const struct optio
     struct run *run = &runs[i];
     /* Others may still rest on their memory. A stage with its leftovers can take more than its
      * size. */
-    uint64_t need = run->scene == SCENE_ONE ? options->size * 3 / 2 : options->text_max * 4;
+    uint64_t work[SCENE_COUNT] = {options->size, options->text_max, options->redis_bytes};
+    uint64_t need = run->scene == SCENE_ONE ? options->size * 3 / 2 : work[run->scene] * 4;
     while (!is_interrupted && is_any_on(runs, count) && measure_room() < need)
         turn(runs, count, options);
     if (is_interrupted)
@@ -366,7 +374,7 @@ static void run_one(struct run *runs, size_t count, size_t i, const struct optio
 
     if (!options->is_cold)
         warm_up(runs, count, options,
-                run->scene == SCENE_ONE ? options->size * 9 / 8 : options->text_max);
+                run->scene == SCENE_TWO ? work[SCENE_TWO] : work[run->scene] * 9 / 8);
     if (is_interrupted)
         return;
     fprintf(stderr, "[%2zu/%zu] scene %s, %-13s resident after each release, MiB:", i + 1, count,

@@ -96,7 +96,7 @@ static ssize_t read_all(char *to, size_t size)
     return (ssize_t)done;
 }
 
-/* argv: worker one|two POLICY POLICY-LENGTH SIZE STAGES THREADS SEED INPUT. Only `sluice demo
+/* argv: worker one|two|three POLICY POLICY-LENGTH SIZE STAGES THREADS SEED INPUT. Only `sluice demo
  * balloon` writes it. The name of the policy is for who looks at the processes. */
 int worker_main(int argc, char **argv)
 {
@@ -114,6 +114,7 @@ int worker_main(int argc, char **argv)
         return 1;
     }
     struct worker_task task = {
+        .policy = argv[2],
         .size = strtoull(argv[4], NULL, 10),
         .stages = (unsigned)strtoul(argv[5], NULL, 10),
         .threads = (unsigned)strtoul(argv[6], NULL, 10),
@@ -123,5 +124,7 @@ int worker_main(int argc, char **argv)
     work_start = now();
     if (!layer_start(length == 0 ? NULL : policy_text))
         return 1;
+    if (strcmp(argv[1], "three") == 0)
+        return scene_redis(&task);
     return strcmp(argv[1], "one") == 0 ? scene_balloon(&task) : scene_index(&task);
 }

@@ -22,10 +22,11 @@
 #define WORKER_CORRUPT 4 /* memory did not hold what was written */
 
 struct worker_task {
-    size_t size; /* bytes to ramp to; scene one */
+    const char *policy; /* its name */
+    size_t size;        /* bytes to ramp to; scenes one and three */
     unsigned stages, threads;
     uint64_t seed;
-    const char *input; /* list of files; scene two */
+    const char *input; /* list of files, scene two; the output folder, scene three */
 };
 
 /* Entry of the hidden subcommand. argv[0] is "worker". Returns the exit status. */
@@ -35,8 +36,9 @@ void worker_ramp(unsigned stage);
 void worker_released(unsigned stage);
 void worker_answers(uint64_t digest, uint64_t count);
 
-/* The two programs. Each returns an exit status. */
+/* The programs. Each returns an exit status; the last one becomes redis-server instead. */
 int scene_balloon(const struct worker_task *task);
 int scene_index(const struct worker_task *task);
+int scene_redis(const struct worker_task *task);
 
 #endif

@@ -15,11 +15,11 @@
 
 #include "core/policy.h"
 #include "tools/preload/environment.h"
+#include "tools/preload/locate.h"
 #include "tools/sluice/arguments.h"
 #include "tools/sluice/commands.h"
 
-#define NAME    "sluice run"
-#define LIBRARY "libsluice-preload.so"
+#define NAME "sluice run"
 
 enum { EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
 
@@ -71,25 +71,12 @@ static bool join_variable(const char *name, const char *before, const char *sepa
     return ok;
 }
 
-/* Beside this program's folder as it is installed, or as it is built. */
 static bool find_library(char *path, size_t size)
 {
-    static const char *const places[] = {"/../lib/" LIBRARY, "/../preload/" LIBRARY};
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0)
-        return false;
-    self[n] = '\0';
-    *strrchr(self, '/') = '\0';
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        char candidate[2 * PATH_MAX], resolved[PATH_MAX];
-        snprintf(candidate, sizeof candidate, "%s%s", self, places[i]);
-        if (realpath(candidate, resolved) != NULL) {
-            snprintf(path, size, "%s", resolved);
-            return true;
-        }
-    }
-    fprintf(stderr, NAME ": there is no " LIBRARY " in %s/../lib\n", self);
+    if (preload_locate(path, size))
+        return true;
+    fprintf(stderr,
+            NAME ": there is no " PRELOAD_LIBRARY " in ../lib, seen from this program's folder\n");
     return false;
 }
 
