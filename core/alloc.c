@@ -443,21 +443,29 @@ static __attribute__((noinline)) void *alloc_behind(sluice_module module, size_t
     return (flags & SLUICE_ALLOC_ZERO) != 0 ? memset(p, 0, size) : p;
 }
 
-/* What a public call was called from. */
+/* What a public call was called from: its return address. Where it lies in a known place it is read there, so that the
+ * fast path does not read it (the compiler puts __builtin_return_address() at the function's start). */
+#if defined(__x86_64__)
+#define CALLER (((const void *const volatile *)__builtin_dwarf_cfa())[-1])
+#else
 #define CALLER __builtin_return_address(0)
+#endif
 
-static inline __attribute__((always_inline)) void *alloc_for(sluice_module module, size_t size,
-                                                             const void *caller)
+void *sluice_malloc(sluice_module module, size_t size)
+{
+    void *p = alloc_fast(module, size);
+    if (LIKELY(p != NULL))
+        return p;
+    return alloc_behind(module, size, 0, CALLER);
+}
+
+/* The same for other public calls, in the name of their callers. */
+static void *malloc_for(sluice_module module, size_t size, const void *caller)
 {
     void *p = alloc_fast(module, size);
     if (LIKELY(p != NULL))
         return p;
     return alloc_behind(module, size, 0, caller);
-}
-
-void *sluice_malloc(sluice_module module, size_t size)
-{
-    return alloc_for(module, size, CALLER);
 }
 
 void *sluice_calloc(sluice_module module, size_t count, size_t size)
@@ -483,7 +491,7 @@ void *sluice_aligned_alloc(sluice_module module, size_t alignment, size_t size)
         return fail(NULL, EINVAL);
     }
     if (alignment <= ALLOC_ALIGNMENT)
-        return alloc_for(module, size, CALLER);
+        return malloc_for(module, size, CALLER);
     return alloc_slow(module, size, alignment, 0, NULL, CALLER);
 }
 
@@ -494,7 +502,7 @@ char *sluice_strdup(sluice_module module, const char *s)
         return fail(NULL, EINVAL);
     }
     size_t n = strlen(s) + 1;
-    char *copy = alloc_for(module, n, CALLER);
+    char *copy = malloc_for(module, n, CALLER);
     return copy == NULL ? NULL : memcpy(copy, s, n);
 }
 
@@ -866,7 +874,7 @@ void *sluice_phase_promote(void *p)
 void *sluice_realloc(sluice_module module, void *p, size_t size)
 {
     if (p == NULL)
-        return alloc_for(module, size, CALLER);
+        return malloc_for(module, size, CALLER);
     struct place_of at = place_find(p);
     if (UNLIKELY(!starts_object(&at, p)))
         misuse("sluice_realloc", p);
@@ -894,7 +902,7 @@ void *sluice_realloc(sluice_module module, void *p, size_t size)
     /* What belongs to an instance of a phase stays there, whichever one serves the thread now. */
     void *q = at.arena != NULL && at.arena->phase != NULL
                   ? alloc_slow(m->id, size, ALLOC_ALIGNMENT, 0, at.arena->phase, CALLER)
-                  : alloc_for(m == NULL ? SLUICE_MODULE_DEFAULT : m->id, size, CALLER);
+                  : malloc_for(m == NULL ? SLUICE_MODULE_DEFAULT : m->id, size, CALLER);
     if (q == NULL && size <= at.usable) { /* shrinking never fails */
         errno = saved;
         return p;
