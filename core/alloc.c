@@ -155,8 +155,8 @@ void *arena_alloc(struct thread *t, struct sluice_arena *a, size_t size, size_t 
 
 /* ---- Allocation, slow ----------------------------------------------------------------------- */
 
-/* Makes the slab or the cursor that served the fast path's for its whole size class, when this rule decides for all sizes
- * of it. */
+/* Makes what served the fast path's for its whole size class, when this rule decides for all sizes of it: the slab, the
+ * cursor, or the heap. */
 static void install(struct tcache *c, const struct route_rule *rules, const struct route_rule *rule,
                     struct heap *h, size_t size)
 {
@@ -175,6 +175,10 @@ static void install(struct tcache *c, const struct route_rule *rules, const stru
         c->bin[k] = &bump->stand_in;
         return;
     }
+    if (!has_slabs(h->arena)) {
+        c->bin[k] = &h->stand_in;
+        return;
+    }
     struct slab_heap *slabs = h->state;
     slabs->bins = c->bin;
     c->bin[k] = slabs->current[k];
@@ -190,7 +194,7 @@ static void *alloc_by_rule(struct thread *t, struct tcache *c, struct route *rou
         return NULL;
     }
     void *p = arena_alloc(t, a, size, alignment, flags);
-    if (p != NULL && is_fast(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
+    if (p != NULL && c != NULL && alignment <= ALLOC_ALIGNMENT)
         install(c, route->rules, rule, t->heaps[a->id], size);
     return p;
 }
@@ -222,7 +226,7 @@ static void *alloc_in_instance(struct thread *t, struct tcache *c, struct route 
         }
         t->no_arena = ARENA_THERE;
         void *p = arena_alloc(t, a, size, alignment, flags);
-        if (p != NULL && is_fast(a) && c != NULL && alignment <= ALLOC_ALIGNMENT)
+        if (p != NULL && c != NULL && alignment <= ALLOC_ALIGNMENT)
             install(c, route->phase_rules, rule, t->heaps[a->id], size);
         if (p != NULL && checked)
             phase_check_note(instance, a, p, t->caller);
@@ -413,18 +417,25 @@ static inline __attribute__((always_inline)) void *alloc_fast(sluice_module modu
     return p;
 }
 
-/* In a section of t. The slab of a bin is empty, and its backend finds another one for the bin. NULL: the slow path has
- * to see to it. */
-static void *refill(struct thread *t, struct slab *s, size_t size)
+/* In a section of t. What stands in a bin is empty: its backend is asked, who finds another slab for the bin. NULL: the slow
+ * path has to see to it. */
+static void *refill(struct thread *t, struct slab *s, size_t size, unsigned flags)
 {
-    if (s == &slab_none || s->capacity == BUMP_MARK)
+    if (s == &slab_none || s->capacity == SLAB_MARK_BUMP)
         return NULL;
-    struct sluice_arena *a = ((struct chunk *)(pagemap_lookup(s->base) - PAGEMAP_SLABS))->arena;
+    bool is_direct = s->capacity == SLAB_MARK_DIRECT;
+    struct sluice_arena *a =
+        is_direct ? ((struct heap *)s)->arena
+                  : ((struct chunk *)(pagemap_lookup(s->base) - PAGEMAP_SLABS))->arena;
     if (limit_soft_exceeded(a->module) ||
         atomic_load_explicit(&a->module->pending, memory_order_relaxed) != 0)
         return NULL;
+    size = size == 0 ? 1 : size;
+    if (is_direct)
+        return arena_alloc(t, a, size, ALLOC_ALIGNMENT, flags);
     size_t usable;
-    return a->ops->alloc(a->instance, &t->heaps[a->id]->state, size, ALLOC_ALIGNMENT, 0, &usable);
+    return a->ops->alloc(a->instance, &t->heaps[a->id]->state, size, ALLOC_ALIGNMENT, flags,
+                         &usable);
 }
 
 /* Behind the fast path. */
@@ -434,13 +445,13 @@ static __attribute__((noinline)) void *alloc_behind(sluice_module module, size_t
     struct thread *t = thread_self;
     int saved = errno;
     thread_section_begin(t);
-    void *p = refill(t, bin_of(t, module, size), size);
+    void *p = refill(t, bin_of(t, module, size), size, flags);
     thread_leave(t);
     if (UNLIKELY(p == NULL))
         return alloc_slow(module, size, ALLOC_ALIGNMENT, flags, NULL, caller);
     after_slow();
     errno = saved;
-    return (flags & SLUICE_ALLOC_ZERO) != 0 ? memset(p, 0, size) : p;
+    return p;
 }
 
 /* What a public call was called from: its return address. Where it lies in a known place it is read there, so that the
@@ -693,24 +704,43 @@ static void free_in_section(struct thread *t, void *p)
     }
 }
 
-/* An object of an arena that hands out objects in a row, and that this thread has a heap in: in a short section. false:
- * the long way. */
-static inline bool free_bumped(struct thread *t, struct sluice_arena *a, void *p)
+/* An object without a slab, of an arena that this thread has a heap in: in a short section. `base` is where the backend's
+ * object begins. false: the long way. */
+static inline bool free_to_heap(struct thread *t, struct sluice_arena *a, void *p, size_t padding)
 {
-    if (!bumps(a))
-        return false;
     thread_section_begin(t);
     struct heap *h = NULL;
-    size_t usable = 0;
     if (LIKELY(atomic_load_explicit(&t->token, memory_order_acquire) == (uintptr_t)t &&
                a->id < t->heap_capacity))
         h = t->heaps[a->id];
-    if (LIKELY(h != NULL))
-        usable = a->ops->free(a->instance, &h->state, p);
+    if (UNLIKELY(h == NULL)) {
+        thread_leave(t);
+        return false;
+    }
+    bool may_ask_for_purge = true;
+    if (bumps(a)) {
+        may_ask_for_purge = a->ops->free(a->instance, &h->state, p) > SIZE_CLASS_MAX;
+    } else {
+        if (padding != 0)
+            header_erase(p);
+        free_to_backend(t, a, (char *)p - padding, padding);
+    }
     thread_leave(t);
-    if (UNLIKELY(usable > SIZE_CLASS_MAX))
-        after_slow(); /* it may have asked for a purge */
-    return h != NULL;
+    if (may_ask_for_purge)
+        after_slow();
+    return true;
+}
+
+/* The short ways of objects without a slab. */
+static inline bool free_quickly(struct thread *t, uintptr_t entry, void *p)
+{
+    if ((entry & PAGEMAP_CHUNK) != 0)
+        return free_to_heap(t, ((struct chunk *)(entry - PAGEMAP_CHUNK))->arena, p, 0);
+    if (!may_have_header(p, entry, false) || !header_is_valid(p))
+        return false;
+    struct sluice_arena *a = arena_by_id(header_arena(p));
+    return a != NULL && !a->tracked &&
+           free_to_heap(t, a, p, (size_t)((char *)p - (char *)header_base(p)));
 }
 
 static __attribute__((noinline)) void free_slow(void *p)
@@ -719,8 +749,7 @@ static __attribute__((noinline)) void free_slow(void *p)
         return;
     int saved = errno;
     uintptr_t entry = pagemap_lookup(p);
-    if ((entry & PAGEMAP_CHUNK) != 0 &&
-        free_bumped(thread_self, ((struct chunk *)(entry - PAGEMAP_CHUNK))->arena, p)) {
+    if ((entry & (PAGEMAP_SLABS | PAGEMAP_EMERGENCY)) == 0 && free_quickly(thread_self, entry, p)) {
         errno = saved;
         return;
     }

@@ -349,6 +349,9 @@ struct heap *heap_make(struct thread *t, struct sluice_arena *arena)
     struct heap *h = meta_alloc(sizeof *h);
     if (h == NULL)
         return NULL;
+    h->stand_in.owner = SLAB_UNUSED;
+    h->stand_in.event_at = SLAB_NO_EVENT;
+    h->stand_in.capacity = SLAB_MARK_DIRECT;
     h->arena = arena;
     h->thread = t;
     lock_acquire(&arena->heaps_lock);
@@ -361,9 +364,22 @@ struct heap *heap_make(struct thread *t, struct sluice_arena *arena)
     return h;
 }
 
+/* No bin leads to the heap any more. */
+static void uninstall(struct heap *h)
+{
+    sluice_module module = h->arena->module->id;
+    if (module >= h->thread->cache_capacity)
+        return;
+    struct slab **bin = h->thread->cache[module]->bin;
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
+        if (bin[k] == &h->stand_in)
+            bin[k] = &slab_none;
+}
+
 void heap_destroy(struct heap *h)
 {
     struct sluice_arena *a = h->arena;
+    uninstall(h);
     if (h->state != NULL && a->ops->thread_exit != NULL) {
         lock_acquire(&a->reset_lock);
         a->ops->thread_exit(a->instance, h->state);

@@ -70,6 +70,7 @@ struct track {
 #define TRACK_PADDING 64 /* at least: a power of two with room for this and a header */
 
 struct heap {
+    struct slab stand_in; /* first: for bins of classes that the backend serves object by object */
     struct sluice_arena *arena;
     struct thread *thread;
     void *state; /* the backend's thread_state */

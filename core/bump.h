@@ -24,7 +24,6 @@
 #include "core/slab.h"
 
 #define BUMP_HEADER sizeof(uint64_t)
-#define BUMP_MARK   UINT32_MAX /* the stand-in's capacity */
 /* In a header, where the low bits of the usable bytes (8 more than a multiple of 16) would be. */
 #define BUMP_FREED  ((uint64_t)1)
 #define BUMP_APART  ((uint64_t)2) /* for the backend: the object was not bumped */
@@ -73,7 +72,7 @@ static inline void *bump_take(struct bump *b, size_t size)
 /* The same for what a bin holds: NULL when that is a slab. */
 static inline void *bump_take_from_bin(struct slab *s, size_t size)
 {
-    return s->capacity == BUMP_MARK ? bump_take((struct bump *)s, size) : NULL;
+    return s->capacity == SLAB_MARK_BUMP ? bump_take((struct bump *)s, size) : NULL;
 }
 
 /* A cursor of no piece. */
@@ -81,7 +80,7 @@ static inline void bump_init(struct bump *b)
 {
     b->stand_in.owner = SLAB_UNUSED;
     b->stand_in.event_at = SLAB_NO_EVENT;
-    b->stand_in.capacity = BUMP_MARK;
+    b->stand_in.capacity = SLAB_MARK_BUMP;
 }
 
 /* Before its memory goes: no bin leads to it any more. */
