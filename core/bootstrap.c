@@ -16,6 +16,7 @@
 #include "core/header.h"
 #include "core/log.h"
 #include "core/module.h"
+#include "core/object.h"
 #include "core/os.h"
 #include "core/pagemap.h"
 #include "core/policy.h"
@@ -69,6 +70,7 @@ static enum sluice_result start(const char *path)
     if (!module_init() || !thread_init())
         log_fatal("no memory to start");
     registry_init();
+    object_init();
     fork_register();
     struct policy *builtin = policy_read_builtin();
     if (builtin == NULL || reload_start(builtin) != SLUICE_OK)

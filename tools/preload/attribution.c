@@ -11,10 +11,10 @@
 #include "core/log.h"
 #include "core/meta.h"
 #include "core/module.h"
+#include "core/object.h"
 #include "core/os.h"
 #include "core/policy.h"
 #include "core/thread.h"
-#include "tools/preload/object.h"
 #include "tools/preload/wrapper.h"
 
 #define INDIRECT      (UINT64_C(1) << 47) /* with a site's address */
@@ -366,7 +366,6 @@ void policy_follow(const struct policy *policy)
     struct rules *before = atomic_load_explicit(&rules, memory_order_relaxed), *now = NULL;
     struct site_table *table = NULL;
     if (policy->attribution_auto || policy->attribution_count > 0) {
-        object_init();
         now = make_rules(policy);
         table = now == NULL ? NULL : spare_table();
         if (table == NULL) {

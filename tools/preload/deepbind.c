@@ -14,10 +14,10 @@
 #include <sys/mman.h>
 
 #include "core/log.h"
+#include "core/object.h"
 #include "core/os.h"
 #include "tools/preload/caller.h"
 #include "tools/preload/libc.h"
-#include "tools/preload/object.h"
 
 extern void *__libc_malloc(size_t size);
 void cfree(void *p);

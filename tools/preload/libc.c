@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #include "backends/glibc_libc.h"
-#include "tools/preload/object.h"
+#include "core/object.h"
 
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tools/preload/object.h"
+#include "core/object.h"
 
 /* Those that every program may meet; NULL-terminated. A policy adds to them. */
 extern const char *const wrapper_names[];

@@ -1,6 +1,6 @@
 /* object.c - see object.h. Functions are found as the dynamic linker does: by the hash table of the object's exported
  * symbols (DT_GNU_HASH; U. Drepper, "How To Write Shared Libraries", 2011, has its layout). */
-#include "tools/preload/object.h"
+#include "core/object.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -8,18 +8,19 @@
 #include <string.h>
 #include <unistd.h>
 
-static char program_path[PATH_MAX];
+static char program_path[PATH_MAX] = "program";
 
 /* Not in every libc. */
 extern int _dl_find_object(void *address, struct dl_find_object *result) __attribute__((weak));
 
 void object_init(void)
 {
-    if (program_path[0] != '\0')
-        return;
-    ssize_t n = readlink("/proc/self/exe", program_path, sizeof program_path - 1);
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
     if (n <= 0)
-        strcpy(program_path, "program");
+        return;
+    memcpy(program_path, path, (size_t)n);
+    program_path[n] = '\0';
 }
 
 bool object_at(uintptr_t pc, struct object *out)
@@ -96,13 +97,18 @@ static const ElfW(Sym) * find_symbol(const struct symbols *in, const char *name)
     }
 }
 
+static bool is_function(const ElfW(Sym) * s)
+{
+    return s->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(s->st_info) == STT_FUNC;
+}
+
 bool object_function_has(const struct object *object, const char *name, uintptr_t pc)
 {
     struct symbols symbols;
     if (!find_symbols(object->map, &symbols))
         return false;
     const ElfW(Sym) *s = find_symbol(&symbols, name);
-    if (s == NULL || s->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(s->st_info) != STT_FUNC)
+    if (s == NULL || !is_function(s))
         return false;
     /* A return address: behind the call, which may be the last instruction. */
     uintptr_t start = object->map->l_addr + s->st_value;
@@ -114,4 +120,36 @@ ElfW(Addr) * object_symbol_value(const struct object *object, const char *name)
     struct symbols symbols;
     const ElfW(Sym) *s = find_symbols(object->map, &symbols) ? find_symbol(&symbols, name) : NULL;
     return s == NULL || s->st_shndx == SHN_UNDEF ? NULL : (ElfW(Addr) *)(uintptr_t)&s->st_value;
+}
+
+/* The table of symbols does not say how long it is; the table of hashes does. */
+static uint32_t count_symbols(const uint32_t *hash)
+{
+    uint32_t buckets = hash[0], first = hash[1], bloom_words = hash[2], last = 0;
+    const uint32_t *bucket = &hash[4 + bloom_words * (sizeof(ElfW(Addr)) / sizeof *hash)];
+    const uint32_t *chain = &bucket[buckets];
+    for (uint32_t b = 0; b < buckets; b++)
+        last = bucket[b] > last ? bucket[b] : last;
+    if (last < first)
+        return first;
+    while ((chain[last - first] & 1) == 0) /* the last of its chain is marked */
+        last++;
+    return last + 1;
+}
+
+const char *object_function_at(const struct object *object, uintptr_t pc, uintptr_t *start)
+{
+    struct symbols symbols;
+    uintptr_t offset = pc - object->map->l_addr;
+    if (!find_symbols(object->map, &symbols))
+        return NULL;
+    uint32_t count = count_symbols(symbols.hash);
+    for (uint32_t i = 0; i < count; i++) {
+        const ElfW(Sym) *s = &symbols.symbols[i];
+        if (is_function(s) && offset - s->st_value < s->st_size) {
+            *start = object->map->l_addr + s->st_value;
+            return symbols.names + s->st_name;
+        }
+    }
+    return NULL;
 }
