@@ -1,13 +1,11 @@
 #include "config/builtin.h"
 
-/* Small objects from the pool, where whole chunks can be huge pages; everything larger straight
- * from the system, kept for a second in case that it is wanted again. Nothing here is bound to
- * one program. */
+/* config/policies/default.yaml says why. */
 const char builtin_policy[] = "sluice: 1\n"
                               "default: direct\n"
                               "backends:\n"
                               "  blocks: {kind: pool, huge_pages: auto}\n"
-                              "  direct: {kind: mmap, reuse: 1s, huge_pages: auto}\n"
+                              "  direct: {kind: mmap, reuse: 100ms, huge_pages: never}\n"
                               "modules:\n"
                               "  \"*\":\n"
                               "    route:\n"
