@@ -21,6 +21,8 @@ const struct demo_policy policies_all[] = {
     {POLICY_RECOMMENDED, "what we recommend", policy_text_recommended, ONE | TWO},
     {"own-jemalloc", "scene three: redis as Debian links it, to jemalloc 5.3", NULL, THREE},
     {POLICY_PRELOAD, "scene three: Sluice preloaded, with its built-in policy", NULL, THREE},
+    {POLICY_PRELOAD "-jemalloc", "scene three: Sluice preloaded, with one backend for all",
+     policy_text_preload_jemalloc, THREE},
 };
 
 const size_t policies_count = sizeof(policies_all) / sizeof(policies_all[0]);

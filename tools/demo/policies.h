@@ -17,7 +17,7 @@ struct demo_policy {
 
 #define POLICY_PLAIN       "plain-glibc"
 #define POLICY_RECOMMENDED "recommended"
-#define POLICY_PRELOAD     "preload"
+#define POLICY_PRELOAD     "preload" /* and what begins so */
 
 /* In the order in which they are run; plain glibc first. */
 extern const struct demo_policy policies_all[];
@@ -36,6 +36,7 @@ const char *policies_names(void);
 
 /* The embedded texts (generated: embed_policies.sh). */
 extern const char policy_text_mallopt_pins[], policy_text_direct_mmap[], policy_text_pool[],
-    policy_text_jemalloc[], policy_text_phases[], policy_text_recommended[];
+    policy_text_jemalloc[], policy_text_phases[], policy_text_preload_jemalloc[],
+    policy_text_recommended[];
 
 #endif

@@ -117,14 +117,14 @@ static void print_head(const struct report *report, enum scene scene)
     else
         printf("\nScene two, the indexer: %u threads, %u batches of real files, seed %" PRIu64 "\n",
                threads, stages, options->seed);
-    printf("%-14s %14s %31s %22s %8s %15s %15s\n", "", "peak resident",
+    printf("%-16s %14s %31s %22s %8s %15s %15s\n", "", "peak resident",
            "after each release:", "after the last:", "drift", "CPU time", "wall time");
-    printf("%-14s %14s %23s", "", "", "resident, ");
+    printf("%-16s %14s %23s", "", "", "resident, ");
     print_seconds(options->settle_ms);
     printf(" later %13s", "");
     print_seconds(options->final_ms);
     printf(" later\n");
-    printf("%-14s %7s %6s %8s %8s %6s %6s %8s %6s %6s %8s %8s %6s %8s %6s\n", "policy", "MiB",
+    printf("%-16s %7s %6s %8s %8s %6s %6s %8s %6s %6s %8s %8s %6s %8s %6s\n", "policy", "MiB",
            "x plain", "mean", "worst", "x plain", "x live", "MiB", "x plain", "x live", "MiB", "s",
            "x plain", "s", "x plain");
 }
@@ -144,7 +144,7 @@ static void print_row(const struct run *run, const struct run *plain)
     struct figures theirs = {0};
     if (plain != NULL)
         theirs = report_figures(plain);
-    printf("%-14s %8.0f", run->policy->name, (double)mine.peak / MIB);
+    printf("%-16s %8.0f", run->policy->name, (double)mine.peak / MIB);
     print_ratio((double)mine.peak, (double)theirs.peak);
     printf(" %7.0f %7.0f", (double)mine.settled_mean / MIB, (double)mine.settled / MIB);
     print_ratio((double)mine.settled, (double)theirs.settled);
@@ -198,7 +198,7 @@ void report_print_table(const struct report *report)
             if (run->is_good)
                 print_row(run, plain);
             else
-                printf("%-14s FAILED: %s\n", run->policy->name, run->error);
+                printf("%-16s FAILED: %s\n", run->policy->name, run->error);
         }
         print_notes(report, scene);
     }

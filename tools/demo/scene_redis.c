@@ -24,6 +24,7 @@
 #include "tools/preload/locate.h"
 
 #define SOCKET     "redis.socket" /* in the output folder, until the client is connected */
+#define POLICY     "redis.yaml"   /* beside it, until then */
 #define READ_EVERY 16             /* of the keys that stay, one in so many is read */
 
 /* All keys in an order of its own for each seed. */
@@ -88,6 +89,7 @@ static _Noreturn void client(const struct worker_task *task, pid_t server, const
     redis.seed = task->seed;
     bool is_good = redis_connect(&redis, SOCKET);
     unlink(SOCKET);
+    unlink(POLICY);
     is_good = is_good && (library == NULL || is_loaded(&redis, server, library));
     if (!is_good || !work(&redis, task)) {
         dprintf(STDERR_FILENO, "demo: %s\n", redis.error);
@@ -103,9 +105,23 @@ static const char *library_of(const char *policy)
     static char path[4096];
     if (strcmp(policy, POLICY_PLAIN) == 0)
         return "libc.so.6"; /* redis is linked to jemalloc: libc's own malloc goes before it */
-    if (strcmp(policy, POLICY_PRELOAD) != 0)
+    if (strncmp(policy, POLICY_PRELOAD, strlen(POLICY_PRELOAD)) != 0)
         return NULL;
     return preload_locate(path, sizeof(path)) ? path : "";
+}
+
+/* redis reads its policy as any program does: from a file that the environment names. */
+static bool set_policy(const char *name)
+{
+    const struct demo_policy *policy = policies_find(name);
+    if (policy == NULL || policy->yaml == NULL)
+        return true;
+    FILE *file = fopen(POLICY, "w");
+    if (file == NULL)
+        return false;
+    bool is_good = fputs(policy->yaml, file) >= 0;
+    is_good = fclose(file) == 0 && is_good;
+    return is_good && setenv("SLUICE_POLICY", POLICY, 1) == 0;
 }
 
 int scene_redis(const struct worker_task *task)
@@ -120,6 +136,10 @@ int scene_redis(const struct worker_task *task)
         return 1;
     }
     unlink(SOCKET); /* of a run that was interrupted */
+    if (!set_policy(task->policy)) {
+        fprintf(stderr, "demo: " POLICY ": %s\n", strerror(errno));
+        return 1;
+    }
     pid_t server = getpid(), pid = fork();
     if (pid == 0)
         client(task, server, library);
