@@ -302,6 +302,8 @@ void policy_diff(const struct policy *before, const struct policy *after, const 
         add(&diff, APPLIED, "reload.signal");
     if (before->reload.watch != after->reload.watch)
         add(&diff, APPLIED, "reload.watch");
+    if (before->observe != after->observe)
+        add(&diff, APPLIED, "observe");
     if (!same_attribution(before, after))
         add(&diff, APPLIED, "attribution");
     if (diff.left_out > 0 && size > REST_SIZE) {

@@ -2,8 +2,9 @@
 
 #include <stddef.h>
 
-const char *const keys_policy[] = {"sluice",  "default", "backends",    "modules", "phases",
-                                   "process", "reload",  "attribution", "include", NULL};
+const char *const keys_policy[] = {"sluice",      "default", "backends", "modules",
+                                   "phases",      "process", "reload",   "observe",
+                                   "attribution", "include", NULL};
 const char *const keys_backend[] = {"kind", "library", "options", NULL};
 const char *const keys_module[] = {"route", "limit", NULL};
 const char *const keys_rule[] = {"max_size", "to", NULL};

@@ -74,6 +74,7 @@ struct policy *parse_policy(struct reader *reader, const struct node *root)
     parse_phases(&parse, section(&parse, "phases"));
     parse_process(&parse, section(&parse, "process"));
     parse_reload(&parse, section(&parse, "reload"));
+    parse_observe(&parse, node_find(root, "observe"));
     parse_attribution(&parse, section(&parse, "attribution"));
     parse_add_kinds(&parse);
     finish(&parse);

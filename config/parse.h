@@ -38,6 +38,7 @@ void parse_modules(struct parse *parse, const struct node *map);
 void parse_phases(struct parse *parse, const struct node *map);
 void parse_process(struct parse *parse, const struct node *map);
 void parse_reload(struct parse *parse, const struct node *map);
+void parse_observe(struct parse *parse, const struct node *node); /* NULL: not written */
 void parse_attribution(struct parse *parse, const struct node *node);
 
 /* ---- Shared by the sections ------------------------------------------------------------------ */

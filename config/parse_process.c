@@ -1,4 +1,4 @@
-/* process: and reload: - what concerns the process as a whole. */
+/* process:, reload: and observe: - what concerns the process as a whole. */
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -100,4 +100,13 @@ void parse_reload(struct parse *parse, const struct node *map)
         read_signal(parse, signal_name);
     if (watch)
         value_bool(parse->report, watch, "watch", &parse->policy->reload.watch);
+}
+
+/* ---- observe --------------------------------------------------------------------------------- */
+
+void parse_observe(struct parse *parse, const struct node *node)
+{
+    parse->policy->observe = true;
+    if (node && node->type != NODE_NOTHING)
+        value_bool(parse->report, node, "observe", &parse->policy->observe);
 }

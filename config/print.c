@@ -222,5 +222,6 @@ void print_policy(const struct policy *policy, struct text *out)
     print_process(&policy->process, out);
     text_add(out, "\nreload:\n  signal: %s\n  watch: %s\n",
              signals_name(policy->reload.signal).text, policy->reload.watch ? "true" : "false");
+    text_add(out, "\nobserve: %s\n", policy->observe ? "on" : "off");
     print_attribution(policy, out);
 }

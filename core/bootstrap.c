@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "core/control.h"
 #include "core/error.h"
 #include "core/fork.h"
 #include "core/header.h"
@@ -117,8 +118,10 @@ void bootstrap_wait(void)
 enum sluice_result sluice_init(const char *policy_path)
 {
     enum sluice_result result = SLUICE_OK;
-    if (start_once(policy_path, &result))
-        return result;
-    bootstrap_wait();
-    return policy_path == NULL ? SLUICE_OK : reload_load_file(policy_path, false);
+    if (!start_once(policy_path, &result)) {
+        bootstrap_wait();
+        result = policy_path == NULL ? SLUICE_OK : reload_load_file(policy_path, false);
+    }
+    control_run_wanted();
+    return result;
 }

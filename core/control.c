@@ -2,15 +2,10 @@
 #include "core/control.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,34 +14,40 @@
 #include "core/chunk.h"
 #include "core/log.h"
 #include "core/os.h"
+#include "core/porter.h"
 #include "core/reload.h"
 #include "core/thread.h"
 
 enum state { STATE_NONE, STATE_STARTING, STATE_RUNNING, STATE_IMPOSSIBLE };
 
-#define STACK_SIZE     ((size_t)256 << 10)  /* a policy is parsed on it */
-#define COLLECT_EVERY  100000000u           /* ns between looks at arenas that drain, at first */
-#define COLLECT_SELDOM UINT64_C(5000000000) /* and when none of them ends */
-#define SETTLE_MS      50                   /* after a change of a file: more may follow */
-#define ALONE_MS       10   /* between looks at whether the process has other threads, at first */
-#define ALONE_SELDOM   1000 /* and when it goes on having some */
+#define MS             UINT64_C(1000000)
+#define STACK_SIZE     ((size_t)256 << 10) /* without a porter a policy is parsed on it */
+#define COLLECT_EVERY  (100 * MS)          /* between looks at arenas that drain, at first */
+#define COLLECT_SELDOM (5000 * MS)         /* and when none of them ends */
+#define ALONE_EVERY    (10 * MS) /* between looks at whether the process has other threads, at first */
+#define ALONE_SELDOM   (1000 * MS) /* and when it goes on having some */
+#define WATCH_EVERY    (1000 * MS) /* between looks at files, without a porter */
+#define ASK_AGAIN      (100 * MS)  /* a porter that has not heard */
 
 static _Atomic int state;
 static _Atomic bool wanted;
 static _Atomic uint64_t next_due = UINT64_MAX;
 static _Atomic uint64_t sleeping_until; /* what the thread's present sleep ends at */
-static _Atomic int event_fd = -1;
-static _Atomic bool reload_requested, watch_again;
+static _Atomic uint32_t bell;           /* a futex: grows with each ring */
+static _Atomic bool reload_requested, look_again;
 static sigset_t mask_of_program; /* of the thread that started ours */
 
-static void ring(void)
+void control_ring(void)
 {
-    int fd = atomic_load_explicit(&event_fd, memory_order_acquire);
     int saved = errno;
-    uint64_t one = 1;
-    if (fd >= 0 && syscall(SYS_write, fd, &one, sizeof one) < 0) /* no cancellation point */
-        atomic_store_explicit(&wanted, true, memory_order_relaxed);
+    atomic_fetch_add_explicit(&bell, 1, memory_order_seq_cst);
+    syscall(SYS_futex, &bell, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     errno = saved;
+}
+
+void log_wanted(void)
+{
+    control_ring();
 }
 
 void control_wake_at(uint64_t due)
@@ -60,12 +61,12 @@ void control_wake_at(uint64_t due)
     if (atomic_load_explicit(&state, memory_order_acquire) != STATE_RUNNING)
         atomic_store_explicit(&wanted, true, memory_order_relaxed);
     else if (due < atomic_load_explicit(&sleeping_until, memory_order_seq_cst))
-        ring();
+        control_ring();
 }
 
 void control_poke(void)
 {
-    atomic_store_explicit(&watch_again, true, memory_order_relaxed);
+    atomic_store_explicit(&look_again, true, memory_order_relaxed);
     control_wake_at(0);
 }
 
@@ -73,7 +74,7 @@ void control_request_reload(void)
 {
     atomic_store_explicit(&reload_requested, true, memory_order_release);
     atomic_store_explicit(&wanted, true, memory_order_relaxed);
-    ring();
+    control_ring();
 }
 
 static uint64_t purge_due(struct sluice_arena *a, void *now)
@@ -111,96 +112,60 @@ static void work(void)
         control_wake_at(now + every);
 }
 
-/* ---- Watching files ------------------------------------------------------------------------- */
+/* ---- What the porter does ------------------------------------------------------------------- */
 
-/* Whoever forks may do so at any moment, and the child closes what it finds here: a number that is closed must be gone
- * from here before, as the program may get it for a file of its own. */
-static _Atomic int watch_fd = -1;
+static bool watches; /* without a porter: files are looked at now and then */
 
-static void close_watch(void)
+static unsigned new_tasks(void)
 {
-    int fd = atomic_exchange(&watch_fd, -1);
-    if (fd >= 0)
-        close(fd);
+    unsigned tasks = 0;
+    if (atomic_exchange_explicit(&reload_requested, false, memory_order_acq_rel))
+        tasks |= PORTER_RELOAD;
+    if (atomic_exchange_explicit(&look_again, false, memory_order_acq_rel) &&
+        (porter_runs() || reload_wants_watch() || reload_wants_observers()))
+        tasks |= PORTER_LOOK;
+    return tasks;
 }
 
-static void watch_folder(const char *folder, void *arg)
+/* A system without private descriptors: what the policy says of files is still done, with the program's. */
+static void do_alone(unsigned tasks)
 {
-    bool *complete = arg;
-    if (watch_fd < 0 || inotify_add_watch(watch_fd, folder,
-                                          IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM |
-                                              IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF) < 0)
-        *complete = false;
+    if ((tasks & PORTER_RELOAD) != 0)
+        reload_on_request();
+    if ((tasks & PORTER_LOOK) != 0)
+        watches = reload_wants_watch();
+    if (watches)
+        reload_if_changed();
 }
 
-/* Returns how long to sleep at most, in ms: where the kernel does not tell of changes, we look. */
-static int watch_files(void)
+static void hand_over(unsigned tasks)
 {
-    close_watch();
-    watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    bool complete = watch_fd >= 0;
-    bool any = reload_watch_folders(watch_folder, &complete);
-    if (!any)
-        close_watch();
-    return any && !complete ? 1000 : -1;
+    if (tasks != 0 && !porter_is_impossible())
+        porter_ask(tasks);
+    if (porter_is_impossible())
+        do_alone(tasks | porter_take_back());
 }
 
-static void drain(int fd)
-{
-    char buffer[4096] __attribute__((aligned(8)));
-    while (read(fd, buffer, sizeof buffer) > 0)
-        ;
-}
-
-/* ---- The thread ----------------------------------------------------------------------------- */
-
-static int timeout_ms(int at_most)
-{
-    uint64_t due = atomic_load_explicit(&next_due, memory_order_seq_cst);
-    atomic_store_explicit(&sleeping_until, due, memory_order_seq_cst);
-    due = atomic_load_explicit(&next_due, memory_order_seq_cst);
-    if (due == UINT64_MAX)
-        return at_most;
-    uint64_t now = os_now();
-    uint64_t ms = due <= now ? 0 : (due - now) / 1000000 + 1;
-    if (at_most >= 0 && ms > (uint64_t)at_most)
-        return at_most;
-    return ms > 60000 ? 60000 : (int)ms;
-}
+/* ---- Being the last ------------------------------------------------------------------------- */
 
 /* A process ends when its last thread does; ours would keep it for ever. A thread that has a record is alive, and rings
- * when it gives that up; while there is no other record, the kernel is asked for threads that we know nothing of. When it
- * says that only ours is left, that stays true: nobody is there to make another. */
+ * when it gives that up; while there is no other record, the kernel is asked whether main has ended, and then for threads
+ * that we know nothing of. When it says that only ours are left, that stays true: nobody is there to make another. */
 
-/* Ours is the only thread of the process besides the first, which is not ours and has ended: the kernel keeps that one
- * until the process ends. false, too, where /proc cannot be read. */
-static bool is_only_thread(void)
-{
-    char text[1024];
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n = syscall(SYS_read, fd, text, sizeof text - 1);
-    syscall(SYS_close, fd);
-    text[n > 0 ? n : 0] = '\0';
-    const char *at =
-        strrchr(text, ')'); /* "PID (NAME) STATE ...", the number of threads is the 20th */
-    if (at == NULL || (at[1] != ' ' || at[2] != 'Z'))
-        return false;
-    at++;
-    for (int field = 3; field < 20 && at != NULL; field++)
-        at = strchr(at + 1, ' ');
-    return at != NULL && strtol(at, NULL, 10) == 2;
-}
-
-/* How long to sleep at most before the next look, in ms; -1: until somebody rings. 0: nobody else is left. */
-static int look_for_others(int before)
+/* ns to sleep at most before the next look; UINT64_MAX: until somebody rings. 0: nobody else is left. */
+static uint64_t look_for_others(uint64_t before)
 {
     if (threads_others() > 0)
-        return -1;
-    if (is_only_thread())
-        return 0;
-    return before < 0 ? ALONE_MS : before * 2 < ALONE_SELDOM ? before * 2 : ALONE_SELDOM;
+        return UINT64_MAX;
+    if (os_main_thread_ended()) {
+        if (porter_is_impossible() ? os_threads_are_only(1) : porter_says_alone())
+            return 0;
+        if (!porter_is_impossible())
+            porter_ask(PORTER_COUNT);
+    }
+    return before == UINT64_MAX        ? ALONE_EVERY
+           : before * 2 < ALONE_SELDOM ? before * 2
+                                       : ALONE_SELDOM;
 }
 
 static void *be_last(void *tid)
@@ -217,7 +182,7 @@ static void leave(void)
 {
     pthread_t thread;
     pthread_attr_t attr;
-    atomic_store_explicit(&watch_again, true, memory_order_relaxed);
+    atomic_store_explicit(&look_again, true, memory_order_relaxed);
     atomic_store(&state, STATE_NONE);
     pthread_sigmask(SIG_SETMASK, &mask_of_program, NULL);
     if (pthread_attr_init(&attr) != 0)
@@ -230,36 +195,51 @@ static void leave(void)
 void control_thread_ended(void)
 {
     if (atomic_load_explicit(&state, memory_order_acquire) == STATE_RUNNING)
-        ring();
+        control_ring();
+}
+
+/* ---- The thread ----------------------------------------------------------------------------- */
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Until something is due, until `at_most` ns have passed, or until somebody has rung since `heard`. */
+static void sleep_until_due(uint32_t heard, uint64_t at_most)
+{
+    uint64_t due = atomic_load_explicit(&next_due, memory_order_seq_cst);
+    atomic_store_explicit(&sleeping_until, due, memory_order_seq_cst);
+    due = atomic_load_explicit(&next_due, memory_order_seq_cst);
+    uint64_t now = os_now();
+    uint64_t ns = least(at_most, due <= now ? 0 : due - now);
+    struct timespec timeout = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    if (ns > 0)
+        syscall(SYS_futex, &bell, FUTEX_WAIT_PRIVATE, heard, &timeout, NULL, 0);
+    atomic_store_explicit(&sleeping_until, 0, memory_order_seq_cst); /* awake: no ring needed */
 }
 
 static void *run(void *arg)
 {
     (void)arg;
-    int fd = atomic_load_explicit(&event_fd, memory_order_acquire);
-    int look_every = -1, alone = -1;
-    while ((alone = look_for_others(alone)) != 0) {
-        if (atomic_exchange_explicit(&watch_again, false, memory_order_acq_rel)) {
-            look_every = watch_files();
-            reload_if_changed(); /* what changed since the file was read, and was not watched */
-        }
-        struct pollfd fds[2] = {{.fd = fd, .events = POLLIN}, {.fd = watch_fd, .events = POLLIN}};
-        int at_most = alone > 0 && (look_every < 0 || alone < look_every) ? alone : look_every;
-        int n = poll(fds, watch_fd < 0 ? 1 : 2, timeout_ms(at_most));
-        atomic_store_explicit(&sleeping_until, 0, memory_order_seq_cst); /* awake: no ring needed */
-        if ((fds[0].revents & POLLIN) != 0)
-            drain(fd);
-        if (atomic_exchange_explicit(&reload_requested, false, memory_order_acq_rel))
-            reload_on_request();
-        if (n > 0 && watch_fd >= 0 && fds[1].revents != 0) {
-            poll(NULL, 0, SETTLE_MS);
-            drain(watch_fd);
-            reload_if_changed();
-            atomic_store_explicit(&watch_again, true, memory_order_release);
-        } else if (n == 0 && look_every > 0) {
-            reload_if_changed();
-        }
+    uint64_t alone = UINT64_MAX;
+    threads_disown_self();
+    for (;;) {
+        uint32_t heard = atomic_load_explicit(&bell, memory_order_seq_cst);
+        alone = look_for_others(alone);
+        log_flush();
+        if (alone == 0)
+            break;
+        hand_over(new_tasks());
         work();
+        uint64_t at_most = alone;
+        if (porter_is_impossible() && watches)
+            at_most = least(at_most, WATCH_EVERY);
+        if (porter_has_tasks())
+            at_most = least(at_most, ASK_AGAIN);
+        sleep_until_due(heard, at_most);
+        if (porter_has_tasks())
+            porter_ask(0);
     }
     leave();
     return NULL;
@@ -267,9 +247,6 @@ static void *run(void *arg)
 
 static bool start_thread(void)
 {
-    if (atomic_load_explicit(&event_fd, memory_order_acquire) < 0)
-        atomic_store_explicit(&event_fd, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-                              memory_order_release);
     pthread_attr_t attr;
     pthread_t thread;
     sigset_t everything;
@@ -279,7 +256,7 @@ static bool start_thread(void)
     pthread_attr_setstacksize(&attr, STACK_SIZE);
     sigfillset(&everything);
     pthread_sigmask(SIG_SETMASK, &everything, &mask_of_program);
-    bool ok = event_fd >= 0 && pthread_create(&thread, &attr, run, NULL) == 0;
+    bool ok = pthread_create(&thread, &attr, run, NULL) == 0;
     pthread_sigmask(SIG_SETMASK, &mask_of_program, NULL);
     pthread_attr_destroy(&attr);
     if (ok)
@@ -299,7 +276,7 @@ bool control_ensure(void)
                      "allocating threads, and no signal or file reloads the policy");
         atomic_store(&state, ok ? STATE_RUNNING : STATE_IMPOSSIBLE);
         if (ok)
-            ring();
+            control_ring();
         errno = saved;
     }
     return atomic_load(&state) == STATE_RUNNING;
@@ -322,14 +299,11 @@ void control_run_wanted(void)
 
 void control_fork_child(void)
 {
-    /* The thread is gone, and the descriptors are the parent's too. */
-    int fd = atomic_exchange(&event_fd, -1);
-    if (fd >= 0)
-        close(
-            fd); /* a thread that starts here makes its own: the child may close all it knows of */
-    close_watch();
+    /* Neither thread exists here. */
+    porter_fork_child();
+    log_fork_child();
     bool ran = atomic_exchange(&state, STATE_NONE) != STATE_NONE;
-    atomic_store(&watch_again, ran);
+    atomic_store(&look_again, ran);
     if (ran) { /* it may have been about to do what was due: then nobody remembers but the arenas */
         atomic_store(&next_due, 0);
         atomic_store(&wanted, true);

@@ -4,11 +4,15 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "core/lock.h"
 
 static _Atomic int level = LOG_LEVEL_WARN;
 
@@ -23,6 +27,42 @@ int log_set_level(const char *name)
             return 1;
         }
     return 0;
+}
+
+/* ---- Lines of threads without standard error -------------------------------------------------- */
+
+#define KEPT_SIZE 16384
+
+static __thread bool deferred;
+static struct lock kept_lock; /* a leaf */
+static char kept[KEPT_SIZE];
+static _Atomic size_t kept_used;
+static unsigned kept_lost; /* lines that found no room */
+
+void log_defer(void)
+{
+    deferred = true;
+}
+
+static void keep(const char *line, size_t n)
+{
+    lock_acquire(&kept_lock);
+    size_t used = atomic_load_explicit(&kept_used, memory_order_relaxed);
+    if (n <= sizeof kept - used) {
+        memcpy(kept + used, line, n);
+        atomic_store_explicit(&kept_used, used + n, memory_order_relaxed);
+    } else {
+        kept_lost++;
+    }
+    lock_release(&kept_lock);
+    log_wanted();
+}
+
+void log_fork_child(void)
+{
+    kept_lock = (struct lock){0}; /* the one who may have held it is not here */
+    atomic_store(&kept_used, 0);
+    kept_lost = 0;
 }
 
 static void write_all(const char *s, size_t n)
@@ -46,7 +86,10 @@ static void write_lines(const char *prefix, const char *text)
         size_t n = strcspn(at, "\n");
         int m = snprintf(line, sizeof line, "sluice: %s: %.*s\n", prefix,
                          (int)(n > 1024 ? 1024 : n), at);
-        write_all(line, (size_t)m);
+        if (deferred)
+            keep(line, (size_t)m);
+        else
+            write_all(line, (size_t)m);
         at += n + (at[n] == '\n');
     }
 }
@@ -56,6 +99,35 @@ void log_text(const char *text)
     int saved = errno;
     write_lines(names[LOG_LEVEL_ERROR], text);
     errno = saved;
+}
+
+void log_flush(void)
+{
+    char some[1024];
+    unsigned lost = 0;
+    for (size_t n = 1; n > 0;) {
+        lock_acquire(&kept_lock);
+        size_t used = atomic_load_explicit(&kept_used, memory_order_relaxed);
+        n = used < sizeof some ? used : sizeof some;
+        memcpy(some, kept, n);
+        memmove(kept, kept + n, used - n);
+        atomic_store_explicit(&kept_used, used - n, memory_order_relaxed);
+        if (n == used) {
+            lost = kept_lost;
+            kept_lost = 0;
+        }
+        lock_release(&kept_lock);
+        write_all(some, n);
+    }
+    if (lost > 0)
+        log_line(LOG_LEVEL_ERROR, "%u more lines were lost", lost);
+}
+
+/* Before the end: whoever can write has a while for it. */
+static void wait_until_written(void)
+{
+    for (int i = 0; i < 200 && atomic_load_explicit(&kept_used, memory_order_relaxed) > 0; i++)
+        syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
 void log_line(enum log_level at, const char *format, ...)
@@ -80,5 +152,7 @@ void log_fatal(const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     write_lines("fatal", text);
+    if (deferred)
+        wait_until_written();
     abort();
 }

@@ -14,6 +14,18 @@ void log_text(const char *text);
 /* Parses error|warn|info|debug; anything else keeps the level and returns 0. */
 int log_set_level(const char *name);
 
+/* This thread has no standard error of its own (core/porter.c). What it logs is kept, a few lines of it, until another
+ * thread calls log_flush(). */
+void log_defer(void);
+
+/* Writes what was kept. A thread that has the program's standard error. */
+void log_flush(void);
+
+/* A seam: something was kept. core/control.c defines it. Any thread. */
+void log_wanted(void);
+
+void log_fork_child(void);
+
 /* Says what is wrong and aborts: for misuse that cannot be survived, such as a free of a pointer that nobody owns. */
 void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 

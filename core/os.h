@@ -54,6 +54,18 @@ void os_process_barrier(void);
 /* Call once before the first os_process_barrier(), and in the child after fork. */
 void os_process_barrier_init(void);
 
+/* Gives the calling thread a table of descriptors of its own, an empty one: nothing that it opens meets a number of the
+ * program's, and nothing that the program has open stays open because of it. false: the system has no such thing, and
+ * nothing changed. */
+bool os_leave_descriptors(void);
+
+/* The thread that ran main() has ended, and the process lives on; true, too, when the system does not tell. */
+bool os_main_thread_ended(void);
+
+/* Besides the main thread, which has ended, the process has so many threads and no more: asks /proc, with a descriptor.
+ * false, too, where that cannot be read. */
+bool os_threads_are_only(unsigned n);
+
 /* True in a set-user-id or set-group-id program, where the environment must not be trusted. */
 bool os_is_privileged(void);
 

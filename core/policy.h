@@ -151,6 +151,7 @@ struct policy {
     size_t attribution_wrapper_count;
     struct policy_process process;
     struct policy_reload reload;
+    bool observe; /* other processes of the same user may ask: sluice stat, top, ctl */
     struct policy_mark default_mark; /* of `default:`; line 0: not written */
 };
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,6 +32,7 @@ static struct policy_file_state
     states[FILES_MAX]; /* of the files of the policy in force, when read last */
 static char error_text[ERROR_SIZE];
 static char watched_path[PATH_MAX]; /* what a reload reads; "": nothing */
+static _Atomic bool wants_watch, wants_observers;
 
 /* ---- Signals -------------------------------------------------------------------------------- */
 
@@ -83,6 +85,23 @@ static size_t watched_count(const struct policy *policy)
     return policy->file_count < FILES_MAX ? policy->file_count : FILES_MAX;
 }
 
+__attribute__((weak)) bool reload_observes_builtin(void)
+{
+    return false;
+}
+
+/* After every load: what came of it decides what there is to do. */
+static void note_wishes(void)
+{
+    const struct policy *policy = policy_in_force();
+    bool has_own = status.attempts > 0; /* a broken one, too: it is what one asks about */
+    bool observe = policy->observe && (has_own || reload_observes_builtin()) && !os_is_privileged();
+    atomic_store_explicit(&wants_watch, policy->reload.watch && policy->file_count > 0,
+                          memory_order_relaxed);
+    if (atomic_exchange_explicit(&wants_observers, observe, memory_order_relaxed) != observe)
+        control_poke();
+}
+
 static void note_failure(const char *why)
 {
     status.failures++;
@@ -110,6 +129,7 @@ static enum sluice_result put_in_force(struct policy *policy)
     route_table_publish(table);
     policy_follow(policy);
     follow_signal(policy->reload.signal);
+    note_wishes();
     control_poke();
     status.successes++;
     status.last_success_time = os_wall_time();
@@ -140,6 +160,7 @@ static enum sluice_result load(const char *path, const char *yaml, size_t length
         if (again) /* the same mistake is not read again and again */
             memcpy(states, earlier, sizeof states);
     }
+    note_wishes();
     if (result != SLUICE_OK && log)
         log_line(LOG_LEVEL_ERROR, "%s\nthe policy that was in force stays", sluice_error_message());
     return result;
@@ -151,6 +172,7 @@ enum sluice_result reload_start(struct policy *builtin)
     if (table == NULL)
         return SLUICE_ERROR_NO_MEMORY;
     route_table_publish(table);
+    note_wishes();
     return SLUICE_OK;
 }
 
@@ -188,7 +210,9 @@ enum sluice_result sluice_policy_load_file(const char *path)
     if (path == NULL || *path == '\0')
         return error_set(SLUICE_ERROR_INVALID, "sluice_policy_load_file: no file is named");
     bootstrap_wait();
-    return reload_load_file(path, false);
+    enum sluice_result result = reload_load_file(path, false);
+    control_run_wanted();
+    return result;
 }
 
 enum sluice_result sluice_policy_load_string(const char *yaml, size_t length)
@@ -199,6 +223,7 @@ enum sluice_result sluice_policy_load_string(const char *yaml, size_t length)
     lock_acquire(&reload_lock);
     enum sluice_result result = load(NULL, yaml, length, false);
     lock_release(&reload_lock);
+    control_run_wanted();
     return result;
 }
 
@@ -217,6 +242,7 @@ enum sluice_result sluice_policy_reload(void)
     lock_acquire(&reload_lock);
     enum sluice_result result = reload_path(false);
     lock_release(&reload_lock);
+    control_run_wanted();
     return result;
 }
 
@@ -281,6 +307,16 @@ void reload_if_changed(void)
     if (changed)
         reload_path(true);
     lock_release(&reload_lock);
+}
+
+bool reload_wants_watch(void)
+{
+    return atomic_load_explicit(&wants_watch, memory_order_relaxed);
+}
+
+bool reload_wants_observers(void)
+{
+    return atomic_load_explicit(&wants_observers, memory_order_relaxed);
 }
 
 static void folder_of(const char *path, char *folder)

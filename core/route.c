@@ -1,6 +1,7 @@
 /* route.c - see route.h. */
 #include "core/route.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/limit.h"
@@ -141,6 +142,22 @@ void route_backends_of(const struct policy *policy, struct module *m, bool *used
         used[entry->limit.soft_fallback] = true;
     if (entry != NULL && entry->limit.on_hard == POLICY_ACTION_FALLBACK)
         used[entry->limit.hard_fallback] = true;
+}
+
+void route_describe(const struct policy *policy, struct module *m, char *out, size_t size)
+{
+    const struct policy_module *entry;
+    const struct policy_rule *rules;
+    struct policy_rule single[2];
+    size_t n = rules_of(policy, m, false, &entry, single, &rules), used = 0;
+    for (size_t i = 0; i < n && used < size; i++) {
+        if (i > 0 && rules[i].backend == rules[i - 1].backend)
+            continue;
+        used += (size_t)snprintf(out + used, size - used, "%s%s", i > 0 ? "," : "",
+                                 policy->backends[rules[i].backend].name);
+    }
+    if (used >= size)
+        memcpy(out + size - 4, "...", 4);
 }
 
 struct route *route_of(struct route_table *table, struct module *m)

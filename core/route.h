@@ -96,4 +96,8 @@ bool route_phase_tracks(const struct policy *policy, const struct policy_phase *
  * arenas_follow(). */
 void route_backends_of(const struct policy *policy, struct module *module, bool *used);
 
+/* Names of the backends that serve a module, in the order of its route, parted by commas; override included. What does not
+ * fit is cut, and ends in "...". size > 3. */
+void route_describe(const struct policy *policy, struct module *m, char *out, size_t size);
+
 #endif

@@ -28,7 +28,7 @@ static __thread int exit_rounds;
 
 static struct lock threads_lock; /* "threads" and "seize" of lock.h in one */
 static struct thread *threads;   /* all that have a record */
-static uint32_t thread_count, next_number;
+static uint32_t thread_count, own_count, next_number;
 static struct thread *spare; /* records to use again, by next */
 static _Atomic bool diverted;
 static _Atomic bool reap_wanted;
@@ -204,9 +204,16 @@ void threads_quiesce(void)
 uint64_t threads_count(void)
 {
     lock_acquire(&threads_lock);
-    uint64_t n = thread_count;
+    uint64_t n = thread_count - own_count;
     lock_release(&threads_lock);
     return n;
+}
+
+static __thread bool is_ours;
+
+void threads_disown_self(void)
+{
+    is_ours = true;
 }
 
 uint64_t threads_others(void)
@@ -214,7 +221,7 @@ uint64_t threads_others(void)
     uint64_t n = 0;
     lock_acquire(&threads_lock);
     for (const struct thread *t = threads; t != NULL; t = t->next)
-        n += t != thread_self && !t->gone;
+        n += !t->ours && !t->gone;
     lock_release(&threads_lock);
     return n;
 }
@@ -309,6 +316,7 @@ static void thread_unlink(struct thread *t)
     t->next = spare;
     spare = t;
     thread_count--;
+    own_count -= t->ours;
 }
 
 static void thread_end(struct thread *t)
@@ -322,7 +330,7 @@ static void thread_end(struct thread *t)
     thread_leave(t);
     thread_self = &thread_none;
     thread_unlink(t);
-    bool few = thread_count <= 1; /* the control thread may have a record, too */
+    bool few = thread_count == own_count;
     lock_release(&threads_lock);
     if (few)
         control_thread_ended();
@@ -375,12 +383,14 @@ struct thread *thread_current(void)
     t->cache = cache;
     t->cache_capacity = FIRST_CACHES;
     t->gone = false;
+    t->ours = is_ours;
     t->prev = NULL;
     t->next = threads;
     if (threads != NULL)
         threads->prev = t;
     threads = t;
     thread_count++;
+    own_count += t->ours;
     hold_end(t);
     thread_self = t;
     lock_release(&threads_lock);

@@ -67,6 +67,7 @@ struct thread {
     uint32_t phase_depth;   /* instances that it has entered, innermost last; the thread alone */
     struct phase_instance *phases[THREAD_PHASES];
     bool gone; /* the thread does not exist in this process (after fork) */
+    bool ours; /* Sluice's own: the control thread, the porter */
     struct thread *next, *prev;
 };
 
@@ -128,10 +129,13 @@ void threads_quiesce(void);
 /* Gives back what threads had that fork left behind in the parent. Outside sections; cheap when there are none. */
 void threads_reap(void);
 
-/* Number of threads that have a record. */
+/* Number of threads of the program that have a record. */
 uint64_t threads_count(void);
 
-/* Number of threads other than the caller that have a record and exist in this process. Outside sections; waits for a fork. */
+/* The calling thread is one of Sluice's own: nobody counts it. */
+void threads_disown_self(void);
+
+/* Number of threads of the program that have a record and exist in this process. Outside sections; waits for a fork. */
 uint64_t threads_others(void);
 
 /* Makes sure that the thread's exit is noticed, also when it has no record. */

@@ -68,6 +68,7 @@ static const struct change changes[] = {
     {V "reload: {signal: SIGHUP}\nattribution: auto\n",
      V "reload: {watch: true}\nattribution: [{object: a, module: b}]\n",
      "reload.signal: applied\nreload.watch: applied\nattribution: applied"},
+    {V "", V "observe: off\n", "observe: applied"},
     {V "attribution: [auto, {wrappers: [a]}]\n", V "attribution: [auto, {wrappers: [b]}]\n",
      "attribution: applied"},
 };

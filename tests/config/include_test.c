@@ -156,7 +156,7 @@ START_TEST(mistakes_are_named_where_they_are)
     read_bad(
         "main.yaml", SLUICE_ERROR_POLICY,
         "main.yaml:3:1: error: unknown key \"zebra\" in the policy; known keys: sluice, "
-        "default, backends, modules, phases, process, reload, attribution and include\n"
+        "default, backends, modules, phases, process, reload, observe, attribution and include\n"
         "conf/site.yaml:2:7: error: unknown key \"rout\" in a module; did you mean \"route\"?");
 }
 END_TEST

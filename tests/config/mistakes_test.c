@@ -21,7 +21,7 @@ static const struct mistake top_level[] = {
      "2:1: error: unknown key \"modlues\" in the policy; did you mean \"modules\"?"},
     {V "zebra: 1\n",
      "2:1: error: unknown key \"zebra\" in the policy; known keys: sluice, default, "
-     "backends, modules, phases, process, reload, attribution and include"},
+     "backends, modules, phases, process, reload, observe, attribution and include"},
     {V "default: mmpa\n", "2:10: error: default: unknown backend \"mmpa\"; did you mean \"mmap\"?"},
     {V "default:\n", "2:9: error: default: expected the name of a backend, found nothing"},
     {V "modules: [a]\n",
@@ -246,6 +246,7 @@ static const struct mistake process[] = {
      "2:18: error: signal: expected the name of a signal, such as SIGHUP, or none, found a list"},
     {V "reload: {wacth: true}\n",
      "2:10: error: unknown key \"wacth\" in reload; did you mean \"watch\"?"},
+    {V "observe: 1\n", "2:10: error: observe: expected true or false, found \"1\""},
     {V "reload: {watch: 1}\n", "2:17: error: watch: expected true or false, found \"1\""},
 };
 

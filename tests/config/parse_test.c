@@ -221,7 +221,10 @@ START_TEST(the_least_policy)
     ck_assert_uint_eq(policy->module_count, 0);
     ck_assert_int_eq(policy->reload.signal, 0);
     ck_assert(!policy->reload.watch);
+    ck_assert(policy->observe);
     ck_assert_uint_eq(policy->process.mallopt_present, 0);
+    read_again("sluice: 1\nobserve: off\n");
+    ck_assert(!policy->observe);
     read_again(
         "sluice: 1\nbackends:\nmodules:\nphases:\nprocess:\nreload:\nattribution:\ninclude:\n");
     ck_assert_uint_eq(policy->module_count, 0);

@@ -32,6 +32,7 @@ static const char everything[] =
     "  stage: {modules: m, backend: glibc, track: true}\n"
     "process: {mallopt: {mmap_threshold: 1MiB, arena_max: 2}}\n"
     "reload: {signal: SIGRTMIN+2, watch: yes}\n"
+    "observe: off\n"
     "attribution: [{object: \"lib*\", module: m}, {thread: t, module: n}, auto, "
     "{wrappers: [a, \"b c\"]}]\n";
 
@@ -60,7 +61,8 @@ START_TEST(defaults_are_filled_in)
         "      - {to: glibc}\n\n"
         "reload:\n"
         "  signal: none\n"
-        "  watch: false\n");
+        "  watch: false\n\n"
+        "observe: on\n");
 }
 END_TEST
 

@@ -168,7 +168,7 @@ SLUICE_API enum sluice_result sluice_policy_load_string(const char *yaml, size_t
  * of sluice_policy_load_file(). */
 SLUICE_API enum sluice_result sluice_policy_reload(void);
 
-/* Installs a handler for that signal which asks the control thread for a reload (it only writes to an eventfd) and then
+/* Installs a handler for that signal which asks the control thread for a reload (it only wakes it) and then
  * calls the handler that was there before. The outcome is in sluice_reload_status() and on the log.
  * Errors: SLUICE_ERROR_INVALID (no such signal), SLUICE_ERROR_UNSUPPORTED (no control thread can be started). */
 SLUICE_API enum sluice_result sluice_reload_on_signal(int signo);
