@@ -23,6 +23,7 @@ enum state { STATE_NONE, STATE_RUNNING, STATE_ENDED, STATE_IMPOSSIBLE };
 
 #define MS          UINT64_C(1000000)
 #define STACK_SIZE  ((size_t)256 << 10) /* a policy is parsed on it */
+#define TRIES       50                  /* to make the thread */
 #define SETTLE      (50 * MS)           /* after a change of a file: more may follow */
 #define LOOK_EVERY  (1000 * MS)         /* at files, where the kernel does not tell of changes */
 #define BELL_SIGNAL 32                  /* SIGCANCEL of glibc; sigaddset() does not know it */
@@ -201,16 +202,27 @@ static bool start(void)
     return ok;
 }
 
+/* Memory may be out for a moment only. The control thread asks again as long as there are tasks. */
+static void fail_to_start(void)
+{
+    static unsigned failures;
+    if (++failures < TRIES) {
+        atomic_store(&state, STATE_NONE);
+        return;
+    }
+    log_line(
+        LOG_LEVEL_INFO,
+        "no second thread can be made: sluice stat, top and ctl do not reach this process, and "
+        "the policy is read with the program's descriptors");
+    atomic_store(&state, STATE_IMPOSSIBLE);
+}
+
 void porter_ask(unsigned more)
 {
     atomic_fetch_or(&tasks, more);
     int none = STATE_NONE;
-    if (atomic_compare_exchange_strong(&state, &none, STATE_RUNNING) && !start()) {
-        log_line(LOG_LEVEL_WARN,
-                 "no second thread can be made: the policy is read with the program's descriptors, "
-                 "and sluice stat, top and ctl do not reach this process");
-        atomic_store(&state, STATE_IMPOSSIBLE);
-    }
+    if (atomic_compare_exchange_strong(&state, &none, STATE_RUNNING) && !start())
+        fail_to_start();
     ring();
 }
 
