@@ -7,6 +7,8 @@ enum { EXIT_GOOD = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 int check_main(int argc, char **argv);
 int explain_main(int argc, char **argv);
+int ctl_main(int argc, char **argv);
+int stat_main(int argc, char **argv);
 int run_main(int argc, char **argv); /* returns only when the program could not be started */
 
 #endif

@@ -18,6 +18,8 @@ static const struct command {
     {"check", check_main, "read policies and name every mistake by file, line and column"},
     {"explain", explain_main, "which rule and line of a policy decides for a module and a size"},
     {"run", run_main, "run an unmodified program with Sluice as its malloc"},
+    {"stat", stat_main, "what each module of a running process holds"},
+    {"ctl", ctl_main, "tell a running process to reload, trim, or serve a module otherwise"},
     {"demo", demo_main, "the field report, reproduced and cured, with a chart"},
     {NULL, NULL, NULL},
 };
