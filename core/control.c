@@ -182,6 +182,7 @@ static void leave(void)
 {
     pthread_t thread;
     pthread_attr_t attr;
+    porter_forget();
     atomic_store_explicit(&look_again, true, memory_order_relaxed);
     atomic_store(&state, STATE_NONE);
     pthread_sigmask(SIG_SETMASK, &mask_of_program, NULL);
@@ -300,7 +301,7 @@ void control_run_wanted(void)
 void control_fork_child(void)
 {
     /* Neither thread exists here. */
-    porter_fork_child();
+    porter_forget();
     log_fork_child();
     bool ran = atomic_exchange(&state, STATE_NONE) != STATE_NONE;
     atomic_store(&look_again, ran);

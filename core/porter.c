@@ -31,6 +31,7 @@ enum state { STATE_NONE, STATE_RUNNING, STATE_ENDED, STATE_IMPOSSIBLE };
 static _Atomic int state;
 static _Atomic unsigned tasks;
 static _Atomic int pid, tid; /* tid: 0 until the bell can be heard */
+static _Atomic int ended_tid;
 static _Atomic bool rung;
 
 /* ---- The bell -------------------------------------------------------------------------------- */
@@ -183,7 +184,7 @@ static void *run(void *arg)
     atomic_store(&tid, (int)syscall(SYS_gettid));
     serve(bell);
     guests_admit(false);
-    atomic_store(&tid, 0);
+    atomic_store(&ended_tid, atomic_exchange(&tid, 0));
     atomic_store(&state, STATE_ENDED);
     control_ring();
     return NULL;
@@ -248,12 +249,18 @@ unsigned porter_take_back(void)
 
 bool porter_says_alone(void)
 {
-    return atomic_load(&state) == STATE_ENDED;
+    if (atomic_load(&state) != STATE_ENDED)
+        return false;
+    /* The last thread of a process runs its exit handlers: the porter is not fit for that. */
+    struct timespec nap = {0, 100000};
+    while (syscall(SYS_tgkill, getpid(), atomic_load(&ended_tid), 0) == 0)
+        syscall(SYS_nanosleep, &nap, NULL);
+    return true;
 }
 
-void porter_fork_child(void)
+void porter_forget(void)
 {
-    /* Its descriptors are not here, only their numbers. */
+    /* Its descriptors went with it, or are the parent's: here are only their numbers. */
     atomic_store(&state, STATE_NONE);
     atomic_store(&tasks, 0);
     atomic_store(&tid, 0);

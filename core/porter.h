@@ -42,6 +42,7 @@ unsigned porter_take_back(void);
 /* It has counted, has found only the control thread and itself, and has ended. */
 bool porter_says_alone(void);
 
-void porter_fork_child(void);
+/* It does not exist any more: it was the parent's, or has ended. The next task makes another. */
+void porter_forget(void);
 
 #endif
