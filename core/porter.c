@@ -105,9 +105,9 @@ static void look_at_files(uint64_t now)
 {
     if (now >= settled) {
         settled = UINT64_MAX;
-        drain(watch_fd);
+        watch_files(
+            now); /* first: a link may lead elsewhere, and what changes from here on is told */
         reload_if_changed();
-        watch_files(now); /* a link may lead elsewhere now */
     } else if (now >= look_due) {
         look_due = now + LOOK_EVERY;
         reload_if_changed();
