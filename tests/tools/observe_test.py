@@ -1,13 +1,19 @@
 #!/usr/bin/python3
-"""observe_test.py SLUICE OBSERVED: `sluice stat` and `sluice ctl` of a running program."""
+"""observe_test.py SLUICE OBSERVED: `sluice stat`, `top` and `ctl` of a running program."""
 import ctypes
+import errno
+import fcntl
 import json
 import os
+import pty
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 # Of the distribution, as is the interpreter above.
@@ -302,6 +308,129 @@ def at_rest(pid):
     return before if threads_of(pid) == before else None
 
 
+class Terminal:
+    """`sluice top` on a terminal of 40 lines of 140 columns."""
+
+    def __init__(self, *arguments):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(TERM="xterm", LC_ALL="C.UTF-8", LINES="40", COLUMNS="140")
+            os.execv(SLUICE, [SLUICE, "top", *map(str, arguments)])
+        self.shown = b""
+
+    def read(self):
+        if select.select([self.fd], [], [], 0.02)[0]:
+            try:
+                self.shown += os.read(self.fd, 65536)
+            except OSError:  # it has ended
+                pass
+
+    def wait_for(self, what, *parts, without="?"):
+        """All of these are on the screen, and that is not."""
+        def has():
+            self.shown = b""
+            self.press("\f")  # only differences are drawn else
+            for _ in range(10):
+                self.read()
+            return (all(part.encode() in self.shown for part in parts)
+                    and without.encode() not in self.shown)
+        wait_for(what, has)
+
+    def press(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def status(self):
+        def ended():
+            self.read()
+            return os.waitpid(self.pid, os.WNOHANG)
+        done = (0, 0)
+        end = time.monotonic() + 60
+        while done[0] == 0 and time.monotonic() < end:
+            done = ended()
+        self.read()
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(done[1])
+
+
+def the_live_table():
+    with Observed("busy") as program:
+        screen = Terminal("--interval", "100ms", program.pid)
+        screen.wait_for("the table", "observed", "HISTORY", "parts", "big blocks", "blocks,mmap",
+                        "▁", "3 of 3 modules")
+        screen.press("/BIG\n")
+        screen.wait_for("the filter", '1 of 3 modules with "BIG"')
+        screen.press("/\n>>r<\033[B\033[A")
+        screen.wait_for("no filter", "3 of 3 modules")
+        screen.press("q")
+        expect("q quits", 0, screen.status())
+        screen = Terminal("--interval", "100ms", program.pid)
+        screen.wait_for("the table again", "big blocks")
+        os.kill(program.pid, signal.SIGSTOP)
+        screen.wait_for("a process that does not run", "IT does not run")
+        os.kill(program.pid, signal.SIGCONT)
+        screen.wait_for("and runs again", "generation 2", without="IT does not run")
+        program.process.kill()
+        expect("it ends with the process: status", 1, screen.status())
+        expect_in("it ends with the process", "it has ended", screen.shown.decode())
+        expect("no terminal", 1, sluice("top", program.pid).returncode)
+
+
+def the_list():
+    with Observed() as one, Observed() as other:
+        lines = {line.split()[0]: line for line in sluice("top").stdout.splitlines()}
+        for program in (one, other):
+            expect_in("both are there", os.path.abspath("policy.yaml"),
+                      lines.get(str(program.pid), ""))
+
+
+def hand_over(door, page):
+    """One guest gets this for an answer."""
+    guest, _ = door.accept()
+    with guest:
+        guest.recv(1024)
+        socket.send_fds(guest, [b"ok\n"], [page])
+
+
+def hostile_pages():
+    """Whatever a process says of itself, the tool says that it cannot be read."""
+    with Observed() as program, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as guest:
+        with open("/proc/net/unix", encoding="utf-8") as file:
+            names = [line.split("@")[1].strip() for line in file if f"@sluice/{program.pid}/" in line]
+        guest.connect("\0" + names[0])
+        guest.send(b"read")
+        _, fds, _, _ = socket.recv_fds(guest, 1024, 1)
+        good = os.pread(fds[0], 1 << 20, 0)
+        expect("it is sealed", 0x17, fcntl.fcntl(fds[0], 1034))  # F_GET_SEALS
+        expect("nobody else writes it", errno.EPERM, write_error(fds[0]))
+        os.close(fds[0])
+    number = struct.Struct("<I").pack
+    header, entry, _, count = struct.unpack_from("<4I", good, 12)
+    pages = {"empty": b"", "short": good[:100], "cut": good[:header + count * entry - 1], "zero": bytes(len(good)),
+             "ones": b"\xff" * len(good), "torn": good[:40] + b"\1" + good[41:],
+             "many modules": good[:20] + number(0xFFFFFFFF) * 3 + good[32:]}
+    for name, page in pages.items():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+            door.bind(f"\0sluice/{os.getpid()}/{name}")
+            door.listen(1)
+            fd = os.memfd_create("page", os.MFD_ALLOW_SEALING)
+            os.write(fd, page)
+            fcntl.fcntl(fd, 1033, 2)  # F_ADD_SEALS: F_SEAL_SHRINK
+            thread = threading.Thread(target=hand_over, args=(door, fd))
+            thread.start()
+            done = sluice("stat", os.getpid())
+            thread.join()
+            os.close(fd)
+            expect(f"a page that is {name}", [1, 1], [done.returncode, done.stderr.count("\n")])
+
+
+def write_error(fd):
+    try:
+        os.pwrite(fd, b"x", 0)
+    except OSError as error:
+        return error.errno
+    return 0
+
+
 def usage():
     for wrong in ([], ["x"], ["0"], ["-5"], ["1", "2"], ["--json", "--prometheus", "1"],
                   ["--jsn", "1"]):
@@ -312,7 +441,10 @@ def usage():
                   ["1", "trim", "a", "b"], ["1", "set", "a\nb=c"]):
         done = sluice("ctl", *wrong)
         expect(f"ctl {wrong}", 2, done.returncode)
-    for command in ("stat", "ctl"):
+    for wrong in (["x"], ["1", "2"], ["--interval", "1", "1"], ["--interval", "99ms", "1"],
+                  ["--interval"]):
+        expect(f"top {wrong}", 2, sluice("top", *wrong).returncode)
+    for command in ("stat", "ctl", "top"):
         done = sluice(command, "--help")
         expect(f"{command} --help", [0, True],
                [done.returncode, done.stdout.startswith(f"Usage: sluice {command} ")])
@@ -326,7 +458,7 @@ def main():
         os.chmod(folder, 0o755)
         write(GOOD)
         for case in (the_figures, the_exporter, reloads, control, whom_it_cannot_ask, imitators,
-                     other_users, lives, unwatched, usage):
+                     other_users, lives, unwatched, the_live_table, the_list, hostile_pages, usage):
             case()
         os.chdir("/")
     print(f"{passed} passed, {failed} failed")

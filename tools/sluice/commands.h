@@ -9,6 +9,7 @@ int check_main(int argc, char **argv);
 int explain_main(int argc, char **argv);
 int ctl_main(int argc, char **argv);
 int stat_main(int argc, char **argv);
+int top_main(int argc, char **argv);
 int run_main(int argc, char **argv); /* returns only when the program could not be started */
 
 #endif

@@ -19,6 +19,7 @@ static const struct command {
     {"explain", explain_main, "which rule and line of a policy decides for a module and a size"},
     {"run", run_main, "run an unmodified program with Sluice as its malloc"},
     {"stat", stat_main, "what each module of a running process holds"},
+    {"top", top_main, "the same, live"},
     {"ctl", ctl_main, "tell a running process to reload, trim, or serve a module otherwise"},
     {"demo", demo_main, "the field report, reproduced and cured, with a chart"},
     {NULL, NULL, NULL},
