@@ -28,7 +28,7 @@ enum {
 };
 
 /* Gives it tasks. 0: those that it has and seems not to have heard of. */
-void porter_ask(unsigned tasks);
+void porter_ask(unsigned more);
 
 /* It has not begun some of its tasks. */
 bool porter_has_tasks(void);

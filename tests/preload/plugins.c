@@ -66,7 +66,8 @@ static void by_search_path(const char *folder, int mode)
     *(void **)&open_it = dlsym(opener, "opener_open");
     void *handle = open_it(mode);
     expect("found by the search path of the library that opens", handle != NULL);
-    dlclose(handle);
+    if (handle != NULL)
+        dlclose(handle);
     dlclose(opener);
 }
 
@@ -81,7 +82,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < 300; i++) {
         void *handle = open_in(argv[1], i % 2 ? "one.so" : "late.so", RTLD_NOW);
         expect("opened again and again", handle != NULL);
-        dlclose(handle);
+        if (handle != NULL)
+            dlclose(handle);
     }
     return failed;
 }

@@ -24,9 +24,9 @@ void cfree(void *p);
 
 static libc_cell dlopen_cell;
 
-#define NAME(function)                          \
-    {                                           \
-#function, (uintptr_t)(void *)&function \
+#define NAME(function)                            \
+    {                                             \
+#function, (uintptr_t)(void *)&(function) \
     }
 static const struct {
     const char *name;

@@ -19,11 +19,16 @@ static struct sluice_process_stats process_stats(void)
     return stats;
 }
 
+static unsigned long long held(const struct sluice_process_stats *stats)
+{
+    return stats->live_bytes + stats->cached_bytes + stats->metadata_bytes;
+}
+
 EXPORT struct mallinfo2 mallinfo2(void)
 {
     struct sluice_process_stats stats = process_stats();
     struct mallinfo2 info = {
-        .arena = stats.live_bytes + stats.cached_bytes + stats.metadata_bytes,
+        .arena = held(&stats),
         .uordblks = stats.live_bytes,
         .fordblks = stats.cached_bytes,
         .keepcost = stats.cached_bytes,
@@ -77,7 +82,7 @@ EXPORT void malloc_stats(void)
     each_module(print_line, stderr);
     fprintf(stderr, "%-32s %14llu %14s %14llu %14llu\n", "all",
             (unsigned long long)stats.live_bytes, "", (unsigned long long)stats.cached_bytes,
-            (unsigned long long)(stats.live_bytes + stats.cached_bytes + stats.metadata_bytes));
+            held(&stats));
 }
 
 /* A module's name is any text. */
@@ -127,8 +132,7 @@ EXPORT int malloc_info(int options, FILE *to)
     each_module(print_element, to);
     fprintf(to, "<total type=\"live\" size=\"%llu\"/>\n<total type=\"cached\" size=\"%llu\"/>\n",
             (unsigned long long)stats.live_bytes, (unsigned long long)stats.cached_bytes);
-    fprintf(to, "<system type=\"current\" size=\"%llu\"/>\n</malloc>\n",
-            (unsigned long long)(stats.live_bytes + stats.cached_bytes + stats.metadata_bytes));
+    fprintf(to, "<system type=\"current\" size=\"%llu\"/>\n</malloc>\n", held(&stats));
     return ferror(to) ? errno : 0;
 }
 
