@@ -59,7 +59,7 @@ struct library {
 static struct library open_library(const char *file, const char *prefix)
 {
     char name[4096];
-    struct library library;
+    struct library library = {0};
     snprintf(name, sizeof name, "%s/%s", folder, file);
     library.handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (library.handle == NULL) {

@@ -30,17 +30,19 @@ static void *find_in_runtime(const char *name)
 
 static new_handler current_handler(void)
 {
-    new_handler (*get)(void) = _ZSt15get_new_handlerv;
-    if (get == NULL)
-        *(void **)&get = find_in_runtime("_ZSt15get_new_handlerv");
+    if (_ZSt15get_new_handlerv != NULL)
+        return _ZSt15get_new_handlerv();
+    new_handler (*get)(void) = NULL;
+    *(void **)&get = find_in_runtime("_ZSt15get_new_handlerv");
     return get == NULL ? NULL : get();
 }
 
 static _Noreturn void throw_bad_alloc(size_t size)
 {
-    void (*throw_it)(void) = _ZSt17__throw_bad_allocv;
-    if (throw_it == NULL)
-        *(void **)&throw_it = find_in_runtime("_ZSt17__throw_bad_allocv");
+    if (_ZSt17__throw_bad_allocv != NULL)
+        _ZSt17__throw_bad_allocv();
+    void (*throw_it)(void) = NULL;
+    *(void **)&throw_it = find_in_runtime("_ZSt17__throw_bad_allocv");
     if (throw_it != NULL)
         throw_it();
     log_fatal("operator new: no memory for %zu bytes, and no C++ runtime that could throw", size);
