@@ -30,7 +30,7 @@ static void tell_backends(enum sluice_fork_stage stage)
  * at once. */
 static __thread int depth;
 
-static void prepare(void)
+void fork_prepare(void)
 {
     if (depth++ > 0)
         return;
@@ -60,17 +60,17 @@ static void finish(enum sluice_fork_stage stage)
     reload_fork_end();
 }
 
-static void parent(void)
+void fork_parent(void)
 {
     finish(SLUICE_FORK_PARENT);
 }
 
-static void child(void)
+void fork_child(void)
 {
     finish(SLUICE_FORK_CHILD);
 }
 
 void fork_register(void)
 {
-    pthread_atfork(prepare, parent, child);
+    pthread_atfork(fork_prepare, fork_parent, fork_child);
 }

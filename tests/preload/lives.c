@@ -203,6 +203,29 @@ static void forks(void)
     end_threads();
 }
 
+static int cloned(void *arg)
+{
+    return work((unsigned)(uintptr_t)arg, 1000);
+}
+
+/* As programs do that make name spaces of their own: past fork() and its handlers. */
+static void clones(void)
+{
+    static char stack[128 << 10] __attribute__((aligned(16)));
+    expect("work", work(1, 1000), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        pid_t child = clone(cloned, stack + sizeof stack, SIGCHLD, (void *)(uintptr_t)i);
+        expect("a child by clone", wait_for(child), 0);
+    }
+    start_threads(busy);
+    for (unsigned i = 0; i < 100; i++) {
+        pid_t child = clone(cloned, stack + sizeof stack, SIGCHLD, (void *)(uintptr_t)i);
+        expect("a child by clone, of threads that allocate", wait_for(child), 0);
+        expect("work", work(i, 100), 0);
+    }
+    end_threads();
+}
+
 /* Fork waits for the streams' locks, and whoever holds one allocates. */
 static FILE *stream;
 
@@ -345,6 +368,7 @@ int main(int argc, char **argv)
     } cases[] = {{"churn", churn},
                  {"small_stacks", small_stacks},
                  {"forks", forks},
+                 {"clones", clones},
                  {"forks_and_streams", forks_and_streams},
                  {"closed", closed},
                  {"little_address_space", little_address_space},

@@ -21,5 +21,6 @@ void libc_find_all(void);
 void follow_find_all(void);   /* of follow.c */
 void signals_find_all(void);  /* of signals.c */
 void deepbind_find_all(void); /* of deepbind.c */
+void clone_find_all(void);    /* of clone.c */
 
 #endif

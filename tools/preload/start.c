@@ -46,6 +46,7 @@ static __attribute__((constructor)) void start(void)
     follow_find_all();
     signals_find_all();
     deepbind_find_all();
+    clone_find_all();
     (void)bootstrap();
     stay_alone();
 }
