@@ -20,7 +20,7 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S  UINT64_C(1000000000)
 
-/* What an instance of a phase used is kept at least so long for the next one. */
+/* What an instance of a phase used is kept so long for the next one, where the policy has no `reuse`. */
 #define PHASE_KEEP_MS 1000u
 
 /* More than the address space of any process; keeps sums from wrapping. */
@@ -82,7 +82,7 @@ bool mmap_charge(struct mmap_arena *a, size_t bytes)
 /* How long free pages are kept, in ms. */
 static uint32_t keep_ms(const struct mmap_arena *a)
 {
-    return mmap_is_of_phase(a) && a->reuse_ms < PHASE_KEEP_MS ? PHASE_KEEP_MS : a->reuse_ms;
+    return mmap_is_of_phase(a) && a->reuse_ms == 0 ? PHASE_KEEP_MS : a->reuse_ms;
 }
 
 /* In the lock. */

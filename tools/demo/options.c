@@ -38,7 +38,7 @@ void options_help(void)
         "deleted; under glibc, under the jemalloc that it is linked to, and with Sluice preloaded.\n"
         "Prints a table; writes the memory curves as CSV and, with gnuplot, as a chart.\n"
         "\n"
-        "  --size SIZE      memory of a stage of scene one, such as 512MiB; default: a quarter of the\n"
+        "  --size SIZE      memory of a stage of scene one, such as 512MiB; default: a fifth of the\n"
         "                   memory there is, 4GiB at most\n"
         "  --stages N       stages of scene one and batches of scene two (default 10 and 3)\n"
         "  --threads N      threads (default 16 in scene one, 4 in scene two)\n"
@@ -100,7 +100,7 @@ static bool parse_size(const char *text, uint64_t *out)
 
 static uint64_t default_size(uint64_t room)
 {
-    uint64_t size = room / 4;
+    uint64_t size = room / 5;
     if (size > SIZE_DEFAULT_MAX)
         size = SIZE_DEFAULT_MAX;
     size -= size % (32 * MIB);
