@@ -57,7 +57,7 @@ static const char *make(uint32_t capacity)
         return "the process cannot make a memory file";
     void *p = MAP_FAILED;
     if (system_ftruncate(fd, (off_t)size) == 0)
-        p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        p = system_map_file(fd, size);
     if (p == MAP_FAILED || !seal(fd)) {
         if (p != MAP_FAILED)
             munmap(p, size);

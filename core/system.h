@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -81,6 +82,12 @@ static inline int system_memfd_create(const char *name, unsigned flags)
 static inline int system_ftruncate(int fd, off_t size)
 {
     return (int)syscall(SYS_ftruncate, fd, size);
+}
+
+/* The whole file, shared, to read and write; MAP_FAILED. */
+static inline void *system_map_file(int fd, size_t size)
+{
+    return (void *)syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)0);
 }
 
 static inline int system_inotify_init(int flags)
