@@ -127,7 +127,7 @@ START_TEST(options_defaults)
 {
     struct options got;
     ck_assert_int_eq(parse(&got, ""), OPTIONS_RUN);
-    ck_assert_uint_eq(got.size, 1632 * MIB); /* a fifth, in steps of 32 MiB */
+    ck_assert_uint_eq(got.size, 2048 * MIB); /* a quarter */
     ck_assert_uint_eq(got.stages[SCENE_ONE], 10);
     ck_assert_uint_eq(got.threads[SCENE_ONE], 16);
     ck_assert(got.scenes[SCENE_ONE] && got.scenes[SCENE_TWO] && got.scenes[SCENE_THREE]);

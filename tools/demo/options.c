@@ -38,9 +38,9 @@ void options_help(void)
         "deleted; under glibc, under the jemalloc that it is linked to, and with Sluice preloaded.\n"
         "Prints a table; writes the memory curves as CSV and, with gnuplot, as a chart.\n"
         "\n"
-        "  --size SIZE      memory of a stage of scene one, such as 512MiB; default: a fifth of the\n"
+        "  --size SIZE      memory of a stage of scene one, such as 512MiB; default: a quarter of the\n"
         "                   memory there is, 4GiB at most\n"
-        "  --stages N       stages of scene one and batches of scene two (default 10 and 3)\n"
+        "  --stages N       stages of scene one and batches of scene two (default 10 and 2)\n"
         "  --threads N      threads (default 16 in scene one, 4 in scene two)\n"
         "  --seed N         start of the random numbers (default 1)\n"
         "  --scene WHICH    one, two, three or all (default all)\n"
@@ -100,7 +100,7 @@ static bool parse_size(const char *text, uint64_t *out)
 
 static uint64_t default_size(uint64_t room)
 {
-    uint64_t size = room / 5;
+    uint64_t size = room / 4;
     if (size > SIZE_DEFAULT_MAX)
         size = SIZE_DEFAULT_MAX;
     size -= size % (32 * MIB);
@@ -111,7 +111,7 @@ static void set_defaults(struct options *options, uint64_t room)
 {
     *options = (struct options){
         .size = default_size(room),
-        .stages = {10, 3, 1},
+        .stages = {10, 2, 1},
         .threads = {16, 4, 1},
         .text_max = 128 * MIB,
         .redis_bytes = room / 8 < REDIS_BYTES ? room / 8 : REDIS_BYTES,
