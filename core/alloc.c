@@ -449,6 +449,9 @@ static __attribute__((noinline)) void *alloc_behind(sluice_module module, size_t
     thread_leave(t);
     if (UNLIKELY(p == NULL))
         return alloc_slow(module, size, ALLOC_ALIGNMENT, flags, NULL, caller);
+    struct module *m = module_get(module);
+    if (UNLIKELY(atomic_load_explicit(&m->pending, memory_order_relaxed) != 0))
+        limit_act_soft(m);
     after_slow();
     errno = saved;
     return p;
@@ -704,8 +707,8 @@ static void free_in_section(struct thread *t, void *p)
     }
 }
 
-/* An object without a slab, of an arena that this thread has a heap in: in a short section. `base` is where the backend's
- * object begins. false: the long way. */
+/* An object without a slab, of an arena that this thread has a heap in: in a short section. The backend's object begins
+ * `padding` bytes before p. false: the long way. */
 static inline bool free_to_heap(struct thread *t, struct sluice_arena *a, void *p, size_t padding)
 {
     thread_section_begin(t);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/module.h"
 #include "tests/support/testing.h"
 
 static const char *const kinds[] = {"pool", "mmap", "glibc", "jemalloc"};
@@ -277,6 +278,30 @@ START_TEST(soft_notify_tells_once_until_it_has_fallen)
     heap_up(&pile, m, 10000, 1000);
     ck_assert_uint_eq(atomic_load(&notices.soft), 3);
     clear(&pile);
+}
+END_TEST
+
+/* By the call that crosses the limit, not by a later one: there may be none. */
+START_TEST(soft_notify_tells_at_once)
+{
+    static const size_t sizes[] = {200, 10000, 70000};
+    silence();
+    sluice_on_limit(on_limit, &notices);
+    for (size_t i = 0; i < LENGTH(sizes); i++) {
+        sluice_module m = limited(kinds[_i], "soft: 4MiB, on_soft: notify");
+        const struct module *record = module_get(m);
+        struct pile *pile = NULL;
+        uint32_t before = atomic_load(&notices.soft);
+        for (size_t bytes = 0; bytes < 8 * MIB; bytes += sizes[i]) {
+            heap_up(&pile, m, sizes[i], 1);
+            if (atomic_load(&record->held) > 4 * MIB)
+                break;
+        }
+        ck_assert_uint_eq(atomic_load(&notices.soft), before + 1);
+        clear(&pile);
+        sluice_trim(m);
+    }
+    sluice_on_limit(NULL, NULL);
 }
 END_TEST
 
@@ -578,6 +603,7 @@ int main(void)
     tcase_add_loop_test(cases[1], what_idle_threads_freed_others_may_have, 0, n);
     tcase_add_loop_test(cases[1], threads_that_end_leave_the_count_right, 0, n);
     tcase_add_loop_test(cases[2], soft_notify_tells_once_until_it_has_fallen, 0, n);
+    tcase_add_loop_test(cases[2], soft_notify_tells_at_once, 0, n);
     tcase_add_loop_test(cases[2], hard_notify_tells_and_fails, 0, n);
     tcase_add_test(cases[2], a_callback_is_called_with_its_own_argument);
     tcase_add_loop_test(cases[2], soft_fail_refuses_from_there, 0, n);
