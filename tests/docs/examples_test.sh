@@ -64,5 +64,23 @@ attempt "sluice check knows the plugin's parameter" prefix/bin/sluice check guar
 sed 's/64KiB/64/' guard.yaml >small.yaml
 attempt "and its range" bash -c "prefix/bin/sluice check small.yaml 2>&1 | grep -q 'guard: 64 is '"
 
+# Who holds the memory of a program that was never changed.
+prefix/bin/sluice run -p auto.yaml -- python3 app.py &
+app=$!
+sqlite_holds() {
+    for _ in $(seq 300); do
+        prefix/bin/sluice stat "$app" >stat.txt 2>&1
+        grep -q '^libsqlite3[^ ]*  *[5-9]\.[0-9]*MiB ' stat.txt && return
+        kill -0 "$app" || return
+        sleep 0.2
+    done
+    return 1
+}
+attempt "app.py: sqlite holds what it made" sqlite_holds
+attempt "a module by object is given another backend" prefix/bin/sluice ctl "$app" set libsqlite3.so.0=jemalloc
+kill "$app"
+wait "$app"
+attempt "app.py ends by the signal" test $? -eq $((128 + 15))
+
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
