@@ -119,7 +119,7 @@ static void slab_is_empty(struct pool_heap *h, struct slab *s)
     }
     s->state = SLAB_RESERVE;
     s->event_at = SLAB_NO_EVENT;
-    s->freed_ms = now_ms;
+    s->since_ms = now_ms;
     slab_list_push(&h->reserve[s->pieces], s);
     h->reserve_bytes += slab_bytes(s);
     sluice_arena_uncharge(a->owner, slab_bytes(s));
@@ -218,6 +218,7 @@ static void slab_prepare(struct pool_heap *h, struct slab *s, unsigned k)
     s->capacity = (uint32_t)(slab_bytes(s) / s->object_size);
     s->size_class = (uint8_t)k;
     atomic_store_explicit(&s->carved, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->away, 0, memory_order_relaxed);
     s->heap = &h->fast;
     atomic_store_explicit(&s->owner, h->fast.token, memory_order_relaxed);
 }
@@ -400,6 +401,8 @@ static void pool_stats(void *arena, struct sluice_backend_stats *out)
             uint64_t in_chunk = (uint64_t)__builtin_popcount(c->dirty_pieces) * SLAB_PIECE_SIZE;
             for (unsigned i = 0; i < SLAB_PIECES; i++) {
                 const struct slab *s = &c->slab[i];
+                if ((c->dirty_pieces >> i & 1) != 0)
+                    in_chunk -= s->away_bytes;
                 if (!slab_is_head(c, i) || (c->free_pieces >> i & 1) != 0 || s->object_size == 0)
                     continue;
                 uint64_t allocs = slab_load(&s->allocs), live = slab_live(s);
@@ -409,6 +412,7 @@ static void pool_stats(void *arena, struct sluice_backend_stats *out)
                 out->live_bytes += live * s->object_size;
                 uint64_t touched = (uint64_t)s->carved * s->object_size;
                 in_chunk += (touched + OS_PAGE_SIZE - 1) & ~(uint64_t)(OS_PAGE_SIZE - 1);
+                in_chunk -= pool_pages_away(s);
             }
             bool huge = atomic_load_explicit(&c->chunk.huge, memory_order_relaxed) && huge_works;
             resident += huge && in_chunk > 0 ? CHUNK_SIZE : in_chunk;
@@ -488,8 +492,14 @@ static void pool_thread_exit(void *arena, void *thread_state)
     meta_free(h, sizeof *h);
 }
 
-/* Gives back the slabs of this thread that purge() found empty. They may have been used since, or given back, or be
- * another's: looked at again. The thread is held, so what is its own stays so. */
+/* A count of what was done to the slab: it stands still while the slab is at rest. */
+static uint64_t slab_movement(const struct slab *s)
+{
+    return slab_load(&s->allocs) + slab_load(&s->frees) + slab_remote_count(s);
+}
+
+/* Gives back the slabs of this thread that purge() found empty, and the pages inside the free objects of those that it found
+ * at rest. They may have been used since, or given back, or be another's: looked at again. The thread is held, so what is its own stays so. */
 static void pool_thread_flush(void *arena, void *thread_state)
 {
     struct pool_arena *a = arena;
@@ -500,11 +510,16 @@ static void pool_thread_flush(void *arena, void *thread_state)
         if (s == NULL || s->heap != &h->fast)
             continue;
         a->flush[i] = NULL;
+        bool at_rest = slab_movement(s) == s->seen;
         slab_collect(s);
-        if (slab_used(s) == 0)
-            leave_slab(h, s, s->state == SLAB_RESERVE ? s->freed_ms : long_ago);
-        else if (s->state == SLAB_FULL && s->free != NULL)
+        if (slab_used(s) == 0) {
+            leave_slab(h, s, s->state == SLAB_RESERVE ? s->since_ms : long_ago);
+            continue;
+        }
+        if (s->state == SLAB_FULL && s->free != NULL)
             slab_has_room(h, s);
+        if (at_rest && pool_objects_with_pages(s) > 0)
+            pool_purge_inside(s);
     }
 }
 
@@ -521,48 +536,131 @@ static bool owns_found(const struct thread *t, void *arg)
 
 #define FLUSH_BATCH 1024
 
+/* So many free objects may lose their pages in one go: each is a system call, while which the thread is held. */
+#define INSIDE_BATCH 512
+
+#define ROUNDS 64 /* of one purge; the rest is for the next */
+
 struct look {
     struct slab *found[FLUSH_BATCH];
     size_t count;
+    size_t inside;        /* free objects in those that keep some */
+    struct slab *orphans; /* by next: those with pages inside free objects, off the arena's lists */
+    uint32_t now_ms, age_ms;
     bool force;
+    bool purges_inside;
     bool moved;      /* some counter has changed since the last look */
     bool look_again; /* something is empty, but was in use until just now; or the batch is full */
 };
 
-/* Is the slab empty in fact, in whoever's hands, and at rest since the last look? In the lock. */
-static bool is_idle_empty(struct slab *s, struct look *look)
+/* Has nothing moved in the slab since the last look? In the lock. */
+static bool is_at_rest(struct slab *s, struct look *look)
 {
-    uint64_t now = slab_load(&s->allocs) + slab_load(&s->frees) + slab_remote_count(s);
+    uint64_t now = slab_movement(s);
     bool at_rest = now == s->seen;
-    s->seen = now;
     look->moved |= !at_rest;
-    if (slab_live(s) != 0)
-        return false;
-    look->look_again |= !at_rest;
-    return at_rest || look->force;
+    at_rest |= look->force && s->seen == 0; /* never looked at */
+    s->seen = now;
+    if (!at_rest && slab_live(s) != 0)
+        s->since_ms = look->now_ms;
+    return at_rest;
 }
 
-static void look_at(struct pool_arena *a, struct slab *s, uint32_t now_ms, struct look *look)
+/* Bytes that stay resident, however long they are free. */
+static uint64_t kept_warm(const struct pool_arena *a)
 {
-    if (!is_idle_empty(s, look))
-        return;
-    if (s->owner != SLAB_ORPHAN) {
-        if (look->count < FLUSH_BATCH)
-            look->found[look->count++] = s;
-        else
-            look->look_again = true;
-        return;
-    }
+    uint64_t retain = value(a, POOL_RETAIN), preallocated = value(a, POOL_PREALLOCATE);
+    return retain > preallocated ? retain : preallocated;
+}
+
+/* May pages inside free objects go at all? Not in an arena of a phase, where all goes at once; and not of an arena that is no
+ * larger than what stays warm. In the lock. */
+static bool purges_inside(const struct pool_arena *a, bool force)
+{
+    return a->owner->phase == NULL && (force || a->chunk_count * CHUNK_SIZE > kept_warm(a));
+}
+
+/* How many of its free objects shall lose their pages: each costs a system call, and a fault when it is used again. So even
+ * who wants everything back does not get them from a slab that is in use. */
+static unsigned gives_pages(const struct slab *s, const struct look *look, bool at_rest)
+{
+    if (!look->purges_inside || !at_rest ||
+        (!look->force && look->now_ms - s->since_ms < look->age_ms))
+        return 0;
+    unsigned n = pool_objects_with_pages(s);
+    return n > 0 && pool_chunk_gives_pages(slab_chunk_of(s)) ? n : 0;
+}
+
+/* In the lock: an orphan of which nobody allocates leaves the arena's list. */
+static void take_orphan(struct pool_arena *a, struct slab *s)
+{
     slab_list_remove(&a->orphans[s->size_class], s);
     a->orphan_count[s->size_class]--;
+}
+
+/* For later, in or out of its thread's hands. `inside`: objects that lose their pages; 0: the slab is empty. */
+static void note_found(struct pool_arena *a, struct slab *s, unsigned inside, struct look *look)
+{
+    if (look->count == FLUSH_BATCH || look->inside >= INSIDE_BATCH) {
+        look->look_again = true;
+        return;
+    }
+    look->inside += inside;
+    if (s->owner != SLAB_ORPHAN) {
+        look->found[look->count++] = s;
+        return;
+    }
+    if (s->state == SLAB_AWAY)
+        return; /* met twice, as chunks move between lists while we walk along them */
+    take_orphan(a, s);
+    s->state = SLAB_AWAY;
+    s->next = look->orphans;
+    look->orphans = s;
+}
+
+static void look_at(struct pool_arena *a, struct slab *s, uint32_t freed_ms, struct look *look)
+{
+    bool at_rest = is_at_rest(s, look);
+    if (slab_live(s) != 0) {
+        unsigned inside = gives_pages(s, look, at_rest);
+        if (inside > 0)
+            note_found(a, s, inside, look);
+        return;
+    }
+    look->look_again |= !at_rest;
+    if (!at_rest && !look->force)
+        return;
+    if (s->owner != SLAB_ORPHAN) {
+        note_found(a, s, 0, look);
+        return;
+    }
+    take_orphan(a, s);
     slab_collect(s);
     size_t bytes = slab_bytes(s);
-    pool_give_pieces(a, s, now_ms);
+    pool_give_pieces(a, s, freed_ms);
     sluice_arena_uncharge(a->owner, bytes);
 }
 
+/* Orphans that were taken off the list get back to it, less their pages. */
+static void purge_orphans(struct pool_arena *a, struct look *look)
+{
+    for (struct slab *s = look->orphans; s != NULL; s = s->next) {
+        slab_collect(s);
+        pool_purge_inside(s);
+    }
+    lock_acquire(&a->lock);
+    while (look->orphans != NULL) {
+        struct slab *s = look->orphans;
+        look->orphans = s->next;
+        s->state = SLAB_LOST;
+        slab_list_push(&a->orphans[s->size_class], s);
+        a->orphan_count[s->size_class]++;
+    }
+    lock_release(&a->lock);
+}
+
 /* Finds the slabs that pool_thread_flush() shall give back, and gives back orphans that are empty. In the lock. */
-static void find_idle(struct pool_arena *a, uint32_t now_ms, struct look *look)
+static void find_idle(struct pool_arena *a, uint32_t freed_ms, struct look *look)
 {
     for (int free = 0; free < SLAB_PIECES; free++)
         for (struct slab_chunk *c = a->by_free[free], *next; c != NULL; c = next) {
@@ -571,7 +669,7 @@ static void find_idle(struct pool_arena *a, uint32_t now_ms, struct look *look)
             for (; used != 0; used &= used - 1) {
                 unsigned i = (unsigned)__builtin_ctz(used);
                 if (slab_is_head(c, i) && c->slab[i].object_size != 0)
-                    look_at(a, &c->slab[i], now_ms, look);
+                    look_at(a, &c->slab[i], freed_ms, look);
             }
         }
 }
@@ -582,16 +680,23 @@ static uint64_t flush_idle(struct pool_arena *a, uint64_t now, bool force)
     struct look look;
     bool moved = false;
     size_t taken;
+    unsigned rounds = 0;
     do {
-        look.count = 0;
+        look.count = look.inside = 0;
+        look.orphans = NULL;
+        look.now_ms = pool_ms(now);
+        look.age_ms = (uint32_t)(value(a, POOL_PURGE_AFTER) / 1000000);
         look.force = force;
         look.moved = look.look_again = false;
         lock_acquire(&a->lock);
+        look.purges_inside = purges_inside(a, force);
         find_idle(a, pool_ms(now - value(a, POOL_PURGE_AFTER)), &look);
         bool in_use = a->chunk_count > 0;
         lock_release(&a->lock);
         moved |= look.moved;
-        taken = 0;
+        taken = look.orphans != NULL;
+        if (taken > 0)
+            purge_orphans(a, &look);
         if (look.count > 0) {
             a->flush = look.found;
             a->flush_count = look.count;
@@ -603,7 +708,8 @@ static uint64_t flush_idle(struct pool_arena *a, uint64_t now, bool force)
         }
         if (!in_use)
             return UINT64_MAX;
-    } while (look.count == FLUSH_BATCH && taken > 0);
+    } while ((look.count == FLUSH_BATCH || look.inside >= INSIDE_BATCH) && taken > 0 &&
+             ++rounds < ROUNDS);
     /* While memory is in use, others may free it without telling us: look again and again, but the more seldom the
      * longer nothing moves. */
     a->rests = moved || look.look_again ? 0 : a->rests < 4 ? a->rests + 1 : 4;
@@ -618,13 +724,11 @@ static size_t pool_purge(void *arena, uint64_t now, unsigned flags, uint64_t *ne
     uint64_t after = value(a, POOL_PURGE_AFTER);
     atomic_store_explicit(&a->purge_at, UINT64_MAX, memory_order_relaxed);
     uint64_t look_in = flush_idle(a, now, force);
-    uint64_t keep = value(a, POOL_RETAIN) > value(a, POOL_PREALLOCATE) ? value(a, POOL_RETAIN)
-                                                                       : value(a, POOL_PREALLOCATE);
     uint32_t now_ms = pool_ms(now), next_ms = 0;
     lock_acquire(&a->lock);
     pool_renew_chunks(a);
     size_t bytes = pool_purge_chunks(a, now_ms, force ? 0 : (uint32_t)(after / 1000000),
-                                     force ? 0 : keep, &next_ms);
+                                     force ? 0 : kept_warm(a), &next_ms);
     lock_release(&a->lock);
     uint64_t due = look_in == UINT64_MAX ? UINT64_MAX : now + look_in;
     if (next_ms != 0 && (int32_t)(next_ms - now_ms) >= 0 &&

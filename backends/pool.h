@@ -38,7 +38,15 @@ enum pool_param {
 };
 enum pool_huge { POOL_HUGE_NEVER, POOL_HUGE_AUTO, POOL_HUGE_ALWAYS };
 
-enum slab_state { SLAB_FREE, SLAB_CURRENT, SLAB_FULL, SLAB_PARTIAL, SLAB_RESERVE, SLAB_LOST };
+enum slab_state {
+    SLAB_FREE,
+    SLAB_CURRENT,
+    SLAB_FULL,
+    SLAB_PARTIAL,
+    SLAB_RESERVE,
+    SLAB_LOST,
+    SLAB_AWAY
+};
 
 #define POOL_MAX_PIECES 8 /* of one slab */
 
@@ -96,6 +104,20 @@ uint32_t slab_collect(struct slab *s);
 size_t slab_carve(struct slab *s);
 
 struct slab_chunk *slab_chunk_of(const struct slab *s);
+
+/* ---- pool_pages.c: pages inside free objects -------------------------------------------------- */
+
+/* How many free objects the slab has whose pages could go back. In the arena's lock; a guess while the slab is used. */
+unsigned pool_objects_with_pages(const struct slab *s);
+
+/* Is that worth the chunk's huge page, if it is one? In the arena's lock. */
+bool pool_chunk_gives_pages(const struct slab_chunk *c);
+
+/* Gives them back. The slab's thread is held, or it is an orphan that nobody finds; not in the arena's lock. */
+void pool_purge_inside(struct slab *s);
+
+/* How many bytes of the slab's free objects are not there, about. */
+size_t pool_pages_away(const struct slab *s);
 
 /* ---- pool_chunk.c: pieces and chunks; all in the arena's lock --------------------------------- */
 

@@ -100,8 +100,10 @@ static struct slab *take_from(struct pool_arena *a, struct slab_chunk *c, uint32
     a->dirty_bytes += dirty_of(c);
     list_insert(a, c);
     unsigned first = (unsigned)__builtin_ctz(run);
-    for (unsigned i = first; i < first + n; i++)
+    for (unsigned i = first; i < first + n; i++) {
         set_head(c, i, first);
+        c->slab[i].away_bytes = 0;
+    }
     struct slab *s = &c->slab[first];
     s->pieces = (uint8_t)n;
     return s;
@@ -120,7 +122,10 @@ static void forget(struct slab *s)
     atomic_store_explicit(&s->remote, 0, memory_order_relaxed);
     s->free = NULL;
     s->event_at = s->seen = 0;
-    s->capacity = s->freed_ms = 0;
+    s->capacity = 0;
+    s->since_ms = 0;
+    s->seen = 0;
+    atomic_store_explicit(&s->away, 0, memory_order_relaxed);
     s->size_class = s->state = s->pieces = 0;
     s->next = s->prev = NULL;
 }
@@ -203,8 +208,12 @@ void pool_give_pieces(struct pool_arena *a, struct slab *s, uint32_t now_ms)
     a->past_frees += slab_load(&s->frees);
     list_remove(a, c);
     a->dirty_bytes -= dirty_of(c);
-    for (unsigned i = first; i < first + n; i++)
+    uint32_t away =
+        (uint32_t)(pool_pages_away(s) / n); /* pages inside that went before, shared out evenly */
+    for (unsigned i = first; i < first + n; i++) {
         set_head(c, i, i);
+        c->slab[i].away_bytes = away;
+    }
     forget(s);
     c->free_pieces |= run;
     c->dirty_pieces |= run;

@@ -62,8 +62,13 @@ struct slab {
     _Atomic uint64_t remote __attribute__((aligned(64))); /* count << 48 | first object */
     struct slab *next, *prev;                             /* for the backend's lists */
     _Atomic(struct slab_heap *) heap;                     /* whose lists; NULL for orphans */
-    uint64_t seen;     /* allocs + frees at the last look; for the backend */
-    uint32_t freed_ms; /* when it became empty; for the backend */
+    /* For the backend. */
+    uint64_t seen;             /* allocs + frees at the last look */
+    _Atomic uint32_t since_ms; /* when it became empty, or was last seen to have moved */
+    /* Free objects without pages behind their first word, by bits; the bytes of those pages (of a free piece too); what allocs
+     * was then. */
+    _Atomic uint32_t away_bytes;
+    _Atomic uint64_t away, away_at;
 };
 
 _Static_assert(sizeof(struct slab) == 128, "two cache lines");
