@@ -1,7 +1,7 @@
 /* pool.c - the thread-local fixed pool: see pool.h for its parts.
  *
- * What the fast path of the core cannot do ends here: finding a slab with room for a thread, keeping empty slabs in reserve
- * or giving them back, and returning pages to the system in time, also from threads that sleep. */
+ * What the fast path of the core cannot do ends here: finding a slab with room for a thread, and keeping empty slabs in reserve
+ * or giving them back. What sleeps is found by pool_purge.c. */
 #include "backends/pool.h"
 
 #include <string.h>
@@ -18,11 +18,6 @@
 #define LOOK_AT_FULL 8
 
 #define GROWTH_MIN 2048 /* bytes: less than is carved at once */
-
-static uint64_t value(const struct pool_arena *a, enum pool_param p)
-{
-    return atomic_load_explicit(&a->values[p], memory_order_relaxed);
-}
 
 /* Tells the module that memory was made ready for allocation. Small amounts are gathered: the module's counter is everybody's. */
 static void note_growth(struct pool_heap *h, uint64_t bytes)
@@ -77,20 +72,9 @@ static struct slab_list *list_of(struct pool_heap *h, struct slab *s)
     }
 }
 
-static uint64_t slab_used(const struct slab *s)
+void pool_announce(struct pool_arena *a)
 {
-    return slab_load(&s->allocs) - slab_load(&s->frees);
-}
-
-static size_t slab_bytes(const struct slab *s)
-{
-    return s->pieces * SLAB_PIECE_SIZE;
-}
-
-/* Announces that purge() will have work, unless it is announced already. */
-static void announce(struct pool_arena *a)
-{
-    uint64_t due = os_now() + value(a, POOL_PURGE_AFTER);
+    uint64_t due = os_now() + pool_value(a, POOL_PURGE_AFTER);
     if (due >= atomic_load_explicit(&a->purge_at, memory_order_relaxed))
         return;
     atomic_store_explicit(&a->purge_at, due, memory_order_relaxed);
@@ -105,7 +89,7 @@ static void give_back(struct pool_arena *a, struct slab *s, uint32_t now_ms)
     pool_give_pieces(a, s, now_ms);
     lock_release(&a->lock);
     sluice_arena_uncharge(a->owner, bytes);
-    announce(a);
+    pool_announce(a);
 }
 
 /* A slab whose last object came home, and which is not allocated from. */
@@ -113,7 +97,7 @@ static void slab_is_empty(struct pool_heap *h, struct slab *s)
 {
     struct pool_arena *a = h->arena;
     uint32_t now_ms = pool_ms(os_now());
-    if (h->reserve_bytes + slab_bytes(s) > value(a, POOL_THREAD_CACHE)) {
+    if (h->reserve_bytes + slab_bytes(s) > pool_value(a, POOL_THREAD_CACHE)) {
         give_back(a, s, now_ms);
         return;
     }
@@ -123,11 +107,10 @@ static void slab_is_empty(struct pool_heap *h, struct slab *s)
     slab_list_push(&h->reserve[s->pieces], s);
     h->reserve_bytes += slab_bytes(s);
     sluice_arena_uncharge(a->owner, slab_bytes(s));
-    announce(a);
+    pool_announce(a);
 }
 
-/* A full slab has room again. */
-static void slab_has_room(struct pool_heap *h, struct slab *s)
+void pool_slab_has_room(struct pool_heap *h, struct slab *s)
 {
     slab_list_remove(&h->full[s->size_class], s);
     if (slab_used(s) == 0) {
@@ -152,7 +135,7 @@ static void pool_slab_event(void *arena, void **thread_state, void *slab)
         break;
     case SLAB_FULL:
         arena_note_turn(a->owner);
-        slab_has_room(h, s);
+        pool_slab_has_room(h, s);
         break;
     case SLAB_PARTIAL:
         slab_list_remove(&h->partial[s->size_class], s);
@@ -256,7 +239,7 @@ static struct slab *take_new(struct pool_heap *h, unsigned k)
     slab_prepare(h, s, k);
     /* Others may free what is in it, and tell nobody. */
     if (atomic_load_explicit(&a->purge_at, memory_order_relaxed) == UINT64_MAX)
-        announce(a);
+        pool_announce(a);
     return s;
 }
 
@@ -445,10 +428,10 @@ static void orphan(struct pool_arena *a, struct slab *s)
     slab_list_push(&a->orphans[s->size_class], s);
     a->orphan_count[s->size_class]++;
     lock_release(&a->lock);
-    announce(a); /* others will free what is in it, and tell nobody */
+    pool_announce(a); /* others will free what is in it, and tell nobody */
 }
 
-static void leave_slab(struct pool_heap *h, struct slab *s, uint32_t now_ms)
+void pool_leave_slab(struct pool_heap *h, struct slab *s, uint32_t now_ms)
 {
     struct pool_arena *a = h->arena;
     bool reserve = s->state == SLAB_RESERVE;
@@ -462,7 +445,7 @@ static void leave_slab(struct pool_heap *h, struct slab *s, uint32_t now_ms)
         lock_acquire(&a->lock);
         pool_give_pieces(a, s, now_ms);
         lock_release(&a->lock);
-        announce(a);
+        pool_announce(a);
     } else {
         give_back(a, s, now_ms);
     }
@@ -477,267 +460,19 @@ static void pool_thread_exit(void *arena, void *thread_state)
         heap_renew(h);
     for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++) {
         if (h->fast.current[k] != &slab_none)
-            leave_slab(h, h->fast.current[k], now_ms);
+            pool_leave_slab(h, h->fast.current[k], now_ms);
         while (h->partial[k].first != NULL)
-            leave_slab(h, h->partial[k].first, now_ms);
+            pool_leave_slab(h, h->partial[k].first, now_ms);
         while (h->full[k].first != NULL)
-            leave_slab(h, h->full[k].first, now_ms);
+            pool_leave_slab(h, h->full[k].first, now_ms);
     }
     for (unsigned n = 1; n <= POOL_MAX_PIECES; n++)
         while (h->reserve[n].first != NULL)
-            leave_slab(h, h->reserve[n].first, now_ms);
+            pool_leave_slab(h, h->reserve[n].first, now_ms);
     lock_acquire(&a->lock);
     a->heap_bytes -= sizeof *h;
     lock_release(&a->lock);
     meta_free(h, sizeof *h);
-}
-
-/* A count of what was done to the slab: it stands still while the slab is at rest. */
-static uint64_t slab_movement(const struct slab *s)
-{
-    return slab_load(&s->allocs) + slab_load(&s->frees) + slab_remote_count(s);
-}
-
-/* Gives back the slabs of this thread that purge() found empty, and the pages inside the free objects of those that it found
- * at rest. They may have been used since, or given back, or be another's: looked at again. The thread is held, so what is its own stays so. */
-static void pool_thread_flush(void *arena, void *thread_state)
-{
-    struct pool_arena *a = arena;
-    struct pool_heap *h = thread_state;
-    uint32_t long_ago = pool_ms(os_now() - value(a, POOL_PURGE_AFTER)); /* it has been at rest */
-    for (size_t i = 0; i < a->flush_count; i++) {
-        struct slab *s = a->flush[i];
-        if (s == NULL || s->heap != &h->fast)
-            continue;
-        a->flush[i] = NULL;
-        bool at_rest = slab_movement(s) == s->seen;
-        slab_collect(s);
-        if (slab_used(s) == 0) {
-            leave_slab(h, s, s->state == SLAB_RESERVE ? s->since_ms : long_ago);
-            continue;
-        }
-        if (s->state == SLAB_FULL && s->free != NULL)
-            slab_has_room(h, s);
-        if (at_rest && pool_objects_with_pages(s) > 0)
-            pool_purge_inside(s);
-    }
-}
-
-/* A thread that is interrupted inside a section keeps us waiting for its next turn: only those that must be held are. */
-static bool owns_found(const struct thread *t, void *arg)
-{
-    struct pool_arena *a = arg;
-    for (size_t i = 0; i < a->flush_count; i++)
-        if (a->flush[i] != NULL &&
-            atomic_load_explicit(&a->flush[i]->owner, memory_order_relaxed) == (uintptr_t)t)
-            return true;
-    return false;
-}
-
-#define FLUSH_BATCH 1024
-
-/* So many free objects may lose their pages in one go: each is a system call, while which the thread is held. */
-#define INSIDE_BATCH 512
-
-#define ROUNDS 64 /* of one purge; the rest is for the next */
-
-struct look {
-    struct slab *found[FLUSH_BATCH];
-    size_t count;
-    size_t inside;        /* free objects in those that keep some */
-    struct slab *orphans; /* by next: those with pages inside free objects, off the arena's lists */
-    uint32_t now_ms, age_ms;
-    bool force;
-    bool purges_inside;
-    bool moved;      /* some counter has changed since the last look */
-    bool look_again; /* something is empty, but was in use until just now; or the batch is full */
-};
-
-/* Has nothing moved in the slab since the last look? In the lock. */
-static bool is_at_rest(struct slab *s, struct look *look)
-{
-    uint64_t now = slab_movement(s);
-    bool at_rest = now == s->seen;
-    look->moved |= !at_rest;
-    at_rest |= look->force && s->seen == 0; /* never looked at */
-    s->seen = now;
-    if (!at_rest && slab_live(s) != 0)
-        s->since_ms = look->now_ms;
-    return at_rest;
-}
-
-/* Bytes that stay resident, however long they are free. */
-static uint64_t kept_warm(const struct pool_arena *a)
-{
-    uint64_t retain = value(a, POOL_RETAIN), preallocated = value(a, POOL_PREALLOCATE);
-    return retain > preallocated ? retain : preallocated;
-}
-
-/* May pages inside free objects go at all? Not in an arena of a phase, where all goes at once; and not of an arena that is no
- * larger than what stays warm. In the lock. */
-static bool purges_inside(const struct pool_arena *a, bool force)
-{
-    return a->owner->phase == NULL && (force || a->chunk_count * CHUNK_SIZE > kept_warm(a));
-}
-
-/* How many of its free objects shall lose their pages: each costs a system call, and a fault when it is used again. So even
- * who wants everything back does not get them from a slab that is in use. */
-static unsigned gives_pages(const struct slab *s, const struct look *look, bool at_rest)
-{
-    if (!look->purges_inside || !at_rest ||
-        (!look->force && look->now_ms - s->since_ms < look->age_ms))
-        return 0;
-    unsigned n = pool_objects_with_pages(s);
-    return n > 0 && pool_chunk_gives_pages(slab_chunk_of(s)) ? n : 0;
-}
-
-/* In the lock: an orphan of which nobody allocates leaves the arena's list. */
-static void take_orphan(struct pool_arena *a, struct slab *s)
-{
-    slab_list_remove(&a->orphans[s->size_class], s);
-    a->orphan_count[s->size_class]--;
-}
-
-/* For later, in or out of its thread's hands. `inside`: objects that lose their pages; 0: the slab is empty. */
-static void note_found(struct pool_arena *a, struct slab *s, unsigned inside, struct look *look)
-{
-    if (look->count == FLUSH_BATCH || look->inside >= INSIDE_BATCH) {
-        look->look_again = true;
-        return;
-    }
-    look->inside += inside;
-    if (s->owner != SLAB_ORPHAN) {
-        look->found[look->count++] = s;
-        return;
-    }
-    if (s->state == SLAB_AWAY)
-        return; /* met twice, as chunks move between lists while we walk along them */
-    take_orphan(a, s);
-    s->state = SLAB_AWAY;
-    s->next = look->orphans;
-    look->orphans = s;
-}
-
-static void look_at(struct pool_arena *a, struct slab *s, uint32_t freed_ms, struct look *look)
-{
-    bool at_rest = is_at_rest(s, look);
-    if (slab_live(s) != 0) {
-        unsigned inside = gives_pages(s, look, at_rest);
-        if (inside > 0)
-            note_found(a, s, inside, look);
-        return;
-    }
-    look->look_again |= !at_rest;
-    if (!at_rest && !look->force)
-        return;
-    if (s->owner != SLAB_ORPHAN) {
-        note_found(a, s, 0, look);
-        return;
-    }
-    take_orphan(a, s);
-    slab_collect(s);
-    size_t bytes = slab_bytes(s);
-    pool_give_pieces(a, s, freed_ms);
-    sluice_arena_uncharge(a->owner, bytes);
-}
-
-/* Orphans that were taken off the list get back to it, less their pages. */
-static void purge_orphans(struct pool_arena *a, struct look *look)
-{
-    for (struct slab *s = look->orphans; s != NULL; s = s->next) {
-        slab_collect(s);
-        pool_purge_inside(s);
-    }
-    lock_acquire(&a->lock);
-    while (look->orphans != NULL) {
-        struct slab *s = look->orphans;
-        look->orphans = s->next;
-        s->state = SLAB_LOST;
-        slab_list_push(&a->orphans[s->size_class], s);
-        a->orphan_count[s->size_class]++;
-    }
-    lock_release(&a->lock);
-}
-
-/* Finds the slabs that pool_thread_flush() shall give back, and gives back orphans that are empty. In the lock. */
-static void find_idle(struct pool_arena *a, uint32_t freed_ms, struct look *look)
-{
-    for (int free = 0; free < SLAB_PIECES; free++)
-        for (struct slab_chunk *c = a->by_free[free], *next; c != NULL; c = next) {
-            next = (struct slab_chunk *)c->chunk.next;
-            uint32_t used = ~(c->free_pieces | c->away_pieces);
-            for (; used != 0; used &= used - 1) {
-                unsigned i = (unsigned)__builtin_ctz(used);
-                if (slab_is_head(c, i) && c->slab[i].object_size != 0)
-                    look_at(a, &c->slab[i], freed_ms, look);
-            }
-        }
-}
-
-/* Takes back what idle threads hold. Returns when to look again, from now, or UINT64_MAX. */
-static uint64_t flush_idle(struct pool_arena *a, uint64_t now, bool force)
-{
-    struct look look;
-    bool moved = false;
-    size_t taken;
-    unsigned rounds = 0;
-    do {
-        look.count = look.inside = 0;
-        look.orphans = NULL;
-        look.now_ms = pool_ms(now);
-        look.age_ms = (uint32_t)(value(a, POOL_PURGE_AFTER) / 1000000);
-        look.force = force;
-        look.moved = look.look_again = false;
-        lock_acquire(&a->lock);
-        look.purges_inside = purges_inside(a, force);
-        find_idle(a, pool_ms(now - value(a, POOL_PURGE_AFTER)), &look);
-        bool in_use = a->chunk_count > 0;
-        lock_release(&a->lock);
-        moved |= look.moved;
-        taken = look.orphans != NULL;
-        if (taken > 0)
-            purge_orphans(a, &look);
-        if (look.count > 0) {
-            a->flush = look.found;
-            a->flush_count = look.count;
-            arena_flush_threads(a->owner, owns_found, a);
-            for (size_t i = 0; i < look.count; i++)
-                taken += look.found[i] == NULL;
-            a->flush = NULL;
-            a->flush_count = 0;
-        }
-        if (!in_use)
-            return UINT64_MAX;
-    } while ((look.count == FLUSH_BATCH || look.inside >= INSIDE_BATCH) && taken > 0 &&
-             ++rounds < ROUNDS);
-    /* While memory is in use, others may free it without telling us: look again and again, but the more seldom the
-     * longer nothing moves. */
-    a->rests = moved || look.look_again ? 0 : a->rests < 4 ? a->rests + 1 : 4;
-    uint64_t every = value(a, POOL_PURGE_AFTER) / 2;
-    return (every < 50000000 ? 50000000 : every) << a->rests;
-}
-
-static size_t pool_purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_due)
-{
-    struct pool_arena *a = arena;
-    bool force = (flags & SLUICE_PURGE_FORCE) != 0;
-    uint64_t after = value(a, POOL_PURGE_AFTER);
-    atomic_store_explicit(&a->purge_at, UINT64_MAX, memory_order_relaxed);
-    uint64_t look_in = flush_idle(a, now, force);
-    uint32_t now_ms = pool_ms(now), next_ms = 0;
-    lock_acquire(&a->lock);
-    pool_renew_chunks(a);
-    size_t bytes = pool_purge_chunks(a, now_ms, force ? 0 : (uint32_t)(after / 1000000),
-                                     force ? 0 : kept_warm(a), &next_ms);
-    lock_release(&a->lock);
-    uint64_t due = look_in == UINT64_MAX ? UINT64_MAX : now + look_in;
-    if (next_ms != 0 && (int32_t)(next_ms - now_ms) >= 0 &&
-        now + (uint64_t)(next_ms - now_ms) * 1000000 < due)
-        due = now + (uint64_t)(next_ms - now_ms) * 1000000;
-    if (due < atomic_load_explicit(&a->purge_at, memory_order_relaxed))
-        atomic_store_explicit(&a->purge_at, due, memory_order_relaxed);
-    *next_due = due;
-    return bytes;
 }
 
 /* ---- Arenas --------------------------------------------------------------------------------- */
@@ -756,13 +491,13 @@ static enum sluice_result pool_arena_create(const struct sluice_arena_config *co
     a->owner = config->owner;
     a->purge_at = UINT64_MAX;
     set_values(a, config->values);
-    uint64_t wanted = (value(a, POOL_PREALLOCATE) + CHUNK_SIZE - 1) / CHUNK_SIZE;
+    uint64_t wanted = (pool_value(a, POOL_PREALLOCATE) + CHUNK_SIZE - 1) / CHUNK_SIZE;
     for (uint64_t i = 0; i < wanted; i++) {
         if (!pool_add_chunk(a)) {
             pool_release_all(a);
             meta_free(a, sizeof *a);
             return error_set(SLUICE_ERROR_NO_MEMORY, "cannot preallocate %llu bytes",
-                             (unsigned long long)value(a, POOL_PREALLOCATE));
+                             (unsigned long long)pool_value(a, POOL_PREALLOCATE));
         }
         struct slab_chunk *c = a->by_free[SLAB_PIECES];
         int why = os_populate(c->chunk.base, CHUNK_SIZE);
@@ -774,7 +509,7 @@ static enum sluice_result pool_arena_create(const struct sluice_arena_config *co
         if (why != 0) {
             log_line(LOG_LEVEL_WARN, "backend \"%s\": preallocation ends at %llu of %llu bytes: %s",
                      config->name, (unsigned long long)i * CHUNK_SIZE,
-                     (unsigned long long)value(a, POOL_PREALLOCATE), strerrordesc_np(why));
+                     (unsigned long long)pool_value(a, POOL_PREALLOCATE), strerrordesc_np(why));
             break;
         }
     }
@@ -792,7 +527,7 @@ static enum sluice_result pool_reset(void *arena)
         atomic_store_explicit(&a->orphan_count[k], 0, memory_order_relaxed);
     pool_end_chunks(a, pool_ms(os_now()));
     lock_release(&a->lock);
-    announce(a);
+    pool_announce(a);
     return SLUICE_OK;
 }
 

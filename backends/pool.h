@@ -88,6 +88,38 @@ struct pool_heap {
     uint64_t grown; /* bytes that the module was not told of yet */
 };
 
+static inline uint64_t pool_value(const struct pool_arena *a, enum pool_param p)
+{
+    return atomic_load_explicit(&a->values[p], memory_order_relaxed);
+}
+
+/* Objects that are out, or that others returned and the owner has not collected. */
+static inline uint64_t slab_used(const struct slab *s)
+{
+    return slab_load(&s->allocs) - slab_load(&s->frees);
+}
+
+static inline size_t slab_bytes(const struct slab *s)
+{
+    return s->pieces * SLAB_PIECE_SIZE;
+}
+
+/* ---- pool.c: heaps ---------------------------------------------------------------------------- */
+
+/* Announces that purge() will have work, unless it is announced already. */
+void pool_announce(struct pool_arena *a);
+
+/* A full slab has room again. By its thread, or while that is held, as the next. */
+void pool_slab_has_room(struct pool_heap *h, struct slab *s);
+
+/* The slab leaves its heap: to its chunk when it is empty (then as if freed at now_ms), else it is an orphan. */
+void pool_leave_slab(struct pool_heap *h, struct slab *s, uint32_t now_ms);
+
+/* ---- pool_purge.c: ops of sluice/backend.h ---------------------------------------------------- */
+
+size_t pool_purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_due);
+void pool_thread_flush(void *arena, void *thread_state);
+
 /* ---- pool_slab.c: shape of slabs, and their lists -------------------------------------------- */
 
 /* How many pieces a slab of that class has: as few as give four objects and waste at most a 32nd. */

@@ -75,13 +75,14 @@ _Static_assert(sizeof(struct slab) == 128, "two cache lines");
 
 struct slab_chunk {
     struct chunk chunk; /* first: the pagemap leads to it */
-    /* Where the slab's record is, in bytes from here: stored atomically; stands still where an object is. */
-    uint16_t head[SLAB_PIECES];
+    /* Near it: who drops an arena at once walks over these, and over nothing else. */
     uint32_t free_pieces;    /* bit i: piece i is free */
     uint32_t dirty_pieces;   /* bit i: piece i is free and may have pages */
     uint32_t freed_ms;       /* when a piece was last freed */
     uint32_t away_pieces;    /* bit i: piece i is being purged just now: neither free nor used */
     struct slab_chunk *link; /* for the backend */
+    /* Where the slab's record is, in bytes from here: stored atomically; stands still where an object is. */
+    uint16_t head[SLAB_PIECES];
     _Alignas(64) struct slab slab[SLAB_PIECES];
 };
 
