@@ -400,7 +400,8 @@ static void pool_stats(void *arena, struct sluice_backend_stats *out)
             bool huge = atomic_load_explicit(&c->chunk.huge, memory_order_relaxed) && huge_works;
             resident += huge && in_chunk > 0 ? CHUNK_SIZE : in_chunk;
         }
-    out->metadata_bytes = sizeof *a + a->heap_bytes + a->chunk_count * sizeof(struct slab_chunk);
+    out->metadata_bytes = sizeof *a + a->heap_bytes + a->chunk_count * sizeof(struct slab_chunk) +
+                          2 * a->room * sizeof *a->used;
     lock_release(&a->lock);
     out->cached_bytes = resident > out->live_bytes ? resident - out->live_bytes : 0;
 }

@@ -54,6 +54,13 @@ struct slab_list {
     struct slab *first, *last;
 };
 
+/* A chunk that holds slabs, or did when a reset() came: what that has to know of it, so that it reads no chunk's record. */
+struct pool_used {
+    struct slab_chunk *chunk;
+    char *base;
+    uint32_t ended_ms;
+};
+
 struct pool_arena {
     struct sluice_arena *owner;
     _Atomic uint64_t values[POOL_PARAMS];
@@ -70,8 +77,11 @@ struct pool_arena {
     /* Of slabs that were given back. */
     uint64_t past_allocs, past_frees;
 
-    uint64_t epoch;           /* grows with each reset(); a heap of an older one holds nothing */
-    struct slab_chunk *ended; /* by next: chunks as a reset() left them, see pool_end_chunks() */
+    uint64_t epoch; /* grows with each reset(); a heap of an older one holds nothing */
+    struct pool_used
+        *used; /* every chunk with a piece that is not free; `index` says where it stands */
+    struct pool_used *ended;              /* chunks as a reset() left them, see pool_end_chunks() */
+    size_t used_count, ended_count, room; /* room: for how many each of both is made */
 
     /* Slabs that purge() found empty in the hands of threads, for thread_flush(). purge() alone uses them. */
     struct slab **flush;
@@ -165,7 +175,7 @@ size_t pool_purge_chunks(struct pool_arena *a, uint32_t now_ms, uint32_t age_ms,
                          uint32_t *next_ms);
 
 /* All objects are gone. Chunks that hold slabs are set aside as they are, so that this takes a moment for each and touches
- * no slab; they are made new one by one, when memory is wanted (pool_take_pieces) or by pool_renew_chunks(). */
+ * neither a slab nor a chunk's record; they are made new one by one, when memory is wanted (pool_take_pieces) or by pool_renew_chunks(). */
 void pool_end_chunks(struct pool_arena *a, uint32_t now_ms);
 void pool_renew_chunks(struct pool_arena *a);
 

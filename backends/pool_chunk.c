@@ -1,6 +1,9 @@
 /* pool_chunk.c - see pool.h. All of it runs in the arena's lock. */
 #include "backends/pool.h"
 
+#include <string.h>
+
+#include "core/meta.h"
 #include "core/os.h"
 
 #define ALL_FREE 0xffffffffu
@@ -65,8 +68,53 @@ static void set_head(struct slab_chunk *c, unsigned piece, unsigned first)
                      __ATOMIC_RELAXED); /* see slab_near() */
 }
 
+/* Both lists are halves of one block. */
+static void free_lists(struct pool_arena *a)
+{
+    if (a->room > 0)
+        meta_free(a->used < a->ended ? a->used : a->ended, 2 * a->room * sizeof *a->used);
+    a->room = 0;
+}
+
+/* Makes room for one more. */
+static bool reserve_used(struct pool_arena *a)
+{
+    if (a->chunk_count < a->room)
+        return true;
+    size_t room = a->room == 0 ? 8 : 2 * a->room;
+    struct pool_used *block = meta_alloc(2 * room * sizeof *block);
+    if (block == NULL)
+        return false;
+    if (a->room > 0) {
+        memcpy(block, a->used, a->used_count * sizeof *block);
+        memcpy(block + room, a->ended, a->ended_count * sizeof *block);
+    }
+    free_lists(a);
+    a->used = block;
+    a->ended = block + room;
+    a->room = room;
+    return true;
+}
+
+/* The first of its pieces is taken. */
+static void note_used(struct pool_arena *a, struct slab_chunk *c)
+{
+    c->index = (uint32_t)a->used_count;
+    a->used[a->used_count++] = (struct pool_used){.chunk = c, .base = c->chunk.base};
+}
+
+/* The last one is free again. */
+static void note_unused(struct pool_arena *a, struct slab_chunk *c)
+{
+    struct pool_used *last = &a->used[--a->used_count];
+    last->chunk->index = c->index;
+    a->used[c->index] = *last;
+}
+
 bool pool_add_chunk(struct pool_arena *a)
 {
+    if (!reserve_used(a))
+        return false;
     struct slab_chunk *c = (struct slab_chunk *)chunk_acquire(a->owner, CHUNK_SIZE, CHUNK_SIZE,
                                                               sizeof *c, PAGEMAP_SLABS, true);
     if (c == NULL)
@@ -93,6 +141,8 @@ bool pool_add_chunk(struct pool_arena *a)
 
 static struct slab *take_from(struct pool_arena *a, struct slab_chunk *c, uint32_t run, unsigned n)
 {
+    if (c->free_pieces == ALL_FREE)
+        note_used(a, c);
     list_remove(a, c);
     a->dirty_bytes -= dirty_of(c);
     c->free_pieces &= ~run;
@@ -132,22 +182,29 @@ static void forget(struct slab *s)
 
 void pool_end_chunks(struct pool_arena *a, uint32_t now_ms)
 {
-    for (int free = 0; free < SLAB_PIECES; free++) {
-        for (struct slab_chunk *c = a->by_free[free], *next; c != NULL; c = next) {
-            next = next_of(c);
-            a->dirty_bytes += CHUNK_SIZE - dirty_of(c); /* until it is looked at */
-            c->freed_ms = now_ms;
-            c->chunk.next = (struct chunk *)a->ended;
-            a->ended = c;
-            /* A free of what was in it is recognized. */
-            pagemap_set(c->chunk.base, CHUNK_SIZE, (uintptr_t)c | PAGEMAP_ENDED);
-        }
-        a->by_free[free] = NULL;
+    for (size_t i = 0; i < a->used_count; i++) {
+        struct pool_used *u = &a->used[i];
+        u->ended_ms = now_ms;
+        /* A free of what was in it is recognized. */
+        pagemap_set(u->base, CHUNK_SIZE, (uintptr_t)u->chunk | PAGEMAP_ENDED);
     }
+    if (a->ended_count == 0) {
+        struct pool_used *none = a->ended;
+        a->ended = a->used;
+        a->used = none;
+    } else {
+        memcpy(a->ended + a->ended_count, a->used, a->used_count * sizeof *a->used);
+    }
+    a->ended_count += a->used_count;
+    a->used_count = 0;
+    a->dirty_bytes = a->ended_count * CHUNK_SIZE; /* until they are looked at */
+    for (struct slab_chunk *c = a->by_free[SLAB_PIECES]; c != NULL; c = next_of(c))
+        a->dirty_bytes += dirty_of(c);
+    memset(a->by_free, 0, SLAB_PIECES * sizeof *a->by_free); /* all but those without slabs */
 }
 
 /* Makes one that was set aside a chunk without slabs, whose pages are warm. */
-static void renew(struct pool_arena *a, struct slab_chunk *c)
+static void renew(struct pool_arena *a, struct slab_chunk *c, uint32_t ended_ms)
 {
     uint32_t untouched = c->free_pieces & ~c->dirty_pieces;
     for (unsigned i = 0; i < SLAB_PIECES; i++) {
@@ -162,6 +219,7 @@ static void renew(struct pool_arena *a, struct slab_chunk *c)
     a->dirty_bytes -= CHUNK_SIZE;
     c->free_pieces = ALL_FREE;
     c->dirty_pieces = ~untouched;
+    c->freed_ms = ended_ms;
     a->dirty_bytes += dirty_of(c);
     list_insert(a, c);
     pagemap_set(c->chunk.base, CHUNK_SIZE, (uintptr_t)c | PAGEMAP_SLABS);
@@ -169,11 +227,10 @@ static void renew(struct pool_arena *a, struct slab_chunk *c)
 
 static bool renew_one(struct pool_arena *a)
 {
-    struct slab_chunk *c = a->ended;
-    if (c == NULL)
+    if (a->ended_count == 0)
         return false;
-    a->ended = next_of(c);
-    renew(a, c);
+    const struct pool_used *u = &a->ended[--a->ended_count];
+    renew(a, u->chunk, u->ended_ms);
     return true;
 }
 
@@ -220,6 +277,8 @@ void pool_give_pieces(struct pool_arena *a, struct slab *s, uint32_t now_ms)
     c->freed_ms = now_ms;
     a->dirty_bytes += dirty_of(c);
     list_insert(a, c);
+    if (c->free_pieces == ALL_FREE)
+        note_unused(a, c);
 }
 
 static bool is_old(const struct slab_chunk *c, uint32_t now_ms, uint32_t age_ms)
@@ -310,6 +369,8 @@ size_t pool_purge_chunks(struct pool_arena *a, uint32_t now_ms, uint32_t age_ms,
             partial->free_pieces |= partial->away_pieces;
             partial->away_pieces = 0;
             list_insert(a, partial);
+            if (partial->free_pieces == ALL_FREE)
+                note_unused(a, partial);
         }
     }
     return bytes;
@@ -326,4 +387,5 @@ void pool_release_all(struct pool_arena *a)
             chunk_release(&c->chunk, false);
         }
     a->dirty_bytes = 0;
+    free_lists(a);
 }

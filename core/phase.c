@@ -469,6 +469,18 @@ static void give_up_unwanted(const struct policy *policy, struct phase_instance 
     atomic_store_explicit(&i->arenas, kept, memory_order_relaxed);
 }
 
+/* The same once for each table: finding out asks for more memory than the rest of an end does. An arena is made in a section
+ * by the table in force, and an end waits for sections: none is made by an older one afterwards. */
+static void follow(const struct route_table *table, struct phase_instance *i)
+{
+    if (i->follows == table->generation)
+        return;
+    give_up_unwanted(table->policy, i);
+    const struct policy_phase *phase = find_phase(table->policy, i->kind->name);
+    i->purge_at_end = phase != NULL && phase->purge_at_end;
+    i->follows = table->generation;
+}
+
 /* ---- Instances that are watched -------------------------------------------------------------- */
 
 /* In phases_lock. */
@@ -509,13 +521,13 @@ static struct phase_instance *take_watched(const struct policy *policy, struct p
 }
 
 /* In phases_lock. false: it cannot be used again yet. */
-static bool end_watch(const struct policy *policy, struct phase_instance *i)
+static bool end_watch(const struct route_table *table, struct phase_instance *i)
 {
     if (!phase_check_release(i)) {
         become_watched(i); /* perhaps at the next end there are mappings again */
         return false;
     }
-    give_up_unwanted(policy, i);
+    follow(table, i);
     become_idle(i);
     return true;
 }
@@ -537,14 +549,14 @@ size_t sluice_phase_check(const char *name)
     return found;
 }
 
-void phases_follow(const struct policy *policy)
+void phases_follow(const struct route_table *table)
 {
     lock_acquire(&phases_lock);
     for (struct phase_kind *k = kinds; k != NULL; k = k->next) {
         for (struct phase_instance *i = k->idle; i != NULL; i = i->next_idle)
-            give_up_unwanted(policy, i);
+            follow(table, i);
         struct phase_instance *i;
-        while ((i = take_watched(policy, k)) != NULL && end_watch(policy, i))
+        while ((i = take_watched(table->policy, k)) != NULL && end_watch(table, i))
             ;
     }
     lock_release(&phases_lock);
@@ -574,16 +586,16 @@ static void note_end(struct phase_instance *i, uint64_t bytes, uint64_t ns)
 /* Its arenas are reset. Returns the instance whose memory is free now: this one, or with a check the one that was
  * watched longest; NULL: none. In phases_lock, in the section in which the policy was read: so phases_follow() finds the instance
  * idle or watched, or the newer policy was seen here. */
-static struct phase_instance *put_away(const struct policy *policy, struct phase_instance *i)
+static struct phase_instance *put_away(const struct route_table *table, struct phase_instance *i)
 {
     if (i->check == POLICY_CHECK_OFF) {
-        give_up_unwanted(policy, i);
+        follow(table, i);
         become_idle(i);
         return i;
     }
     become_watched(i);
     struct phase_instance *freed = NULL, *oldest;
-    while ((oldest = take_watched(policy, i->kind)) != NULL && end_watch(policy, oldest))
+    while ((oldest = take_watched(table->policy, i->kind)) != NULL && end_watch(table, oldest))
         freed =
             oldest; /* more than one where `keep` has become less, or the kernel had refused before */
     return freed;
@@ -615,15 +627,14 @@ enum sluice_result sluice_phase_end(sluice_phase *phase)
     i->ended_at = os_now();
     if (i->check != POLICY_CHECK_OFF)
         phase_check_watch(i);
-    const struct policy *policy = route_table_current()->policy;
-    const struct policy_phase *now = find_phase(policy, i->kind->name);
-    bool purge = now != NULL && now->purge_at_end;
+    const struct route_table *table = route_table_current();
     lock_acquire(&phases_lock);
     note_end(i, bytes, os_now() - start);
-    struct phase_instance *freed = put_away(policy, i);
+    struct phase_instance *freed = put_away(table, i);
+    bool purge = freed != NULL && freed->purge_at_end;
     lock_release(&phases_lock);
     thread_leave_current(t);
-    if (purge && freed != NULL)
+    if (purge)
         arenas_trim_phase(freed); /* it may live again already: what it uses stays */
     return SLUICE_OK;
 }

@@ -34,6 +34,8 @@
 
 struct phase_kind;
 
+struct route_table;
+
 struct phase_arena {
     struct sluice_arena *arena;
     struct phase_arena *next;
@@ -61,6 +63,8 @@ struct phase_instance {
     struct phase_instance *parent;        /* the one that the beginner was in */
     uint32_t children, inside; /* open instances below; threads that have entered (each entrance) */
     struct phase_callback *callbacks; /* newest first */
+    uint64_t follows;  /* generation of the route table whose policy wants all of its arenas */
+    bool purge_at_end; /* what that policy says */
 };
 
 /* The kind of that name in a policy, made when need be. NULL without memory. In a section. */
@@ -88,7 +92,7 @@ struct sluice_arena *phase_arena_get(struct phase_instance *instance, struct mod
 
 /* After a new policy is in force, and nobody uses an older table: instances that wait for their next begin give up the
  * arenas that the policy has no use for any more. Outside sections; in the reload lock. */
-void phases_follow(const struct policy *policy);
+void phases_follow(const struct route_table *table);
 
 /* The thread ends: it leaves what it had entered. */
 void phases_thread_exit(struct thread *t);

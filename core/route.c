@@ -280,7 +280,7 @@ void route_table_publish(struct route_table *table)
     outdate_all_caches(); /* of modules that were registered meanwhile and still used the old table */
     limits_follow(table->policy);
     arenas_follow(table->policy);
-    phases_follow(table->policy);
+    phases_follow(table);
     if (old->policy != table->policy)
         policy_destroy(old->policy);
     meta_region_destroy(old->memory);

@@ -80,6 +80,7 @@ struct slab_chunk {
     uint32_t dirty_pieces;   /* bit i: piece i is free and may have pages */
     uint32_t freed_ms;       /* when a piece was last freed */
     uint32_t away_pieces;    /* bit i: piece i is being purged just now: neither free nor used */
+    uint32_t index;          /* for the backend */
     struct slab_chunk *link; /* for the backend */
     /* Where the slab's record is, in bytes from here: stored atomically; stands still where an object is. */
     uint16_t head[SLAB_PIECES];
