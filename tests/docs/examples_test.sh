@@ -2,23 +2,10 @@
 # examples_test.sh: the examples of the documents, built against an installed tree with the commands
 # that the documents give, and run. NAME.out is what the program NAME prints.
 set -uo pipefail
+. tests/support/expect.sh
 
 work=${TEST_TMPDIR:-$(mktemp -d)}
 top=$PWD
-passed=0
-failed=0
-
-attempt() { # attempt WHAT COMMAND…
-    local what=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $what: $*"
-        cat "$work/log"
-    fi
-}
 
 for tool in cc c++ pkg-config; do
     command -v "$tool" >/dev/null || {
@@ -82,5 +69,4 @@ kill "$app"
 wait "$app"
 attempt "app.py ends by the signal" test $? -eq $((128 + 15))
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+report

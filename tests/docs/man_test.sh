@@ -1,48 +1,37 @@
 #!/bin/bash
 # man_test.sh HEADER…: the manual pages are well formed, and there is one for each public function.
 set -uo pipefail
-
-passed=0
-failed=0
-check() { # check WHAT UNEXPECTED: passes when UNEXPECTED is empty
-    if [ -z "$2" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAILED: %s:\n%s\n' "$1" "$2"
-    fi
-}
+. tests/support/expect.sh
 
 man=docs/man
 for page in "$man"/*.[135]; do
     name=${page##*/}
     if [ "$(head -c 4 "$page")" = ".so " ]; then
         target=$(sed -n 's@^\.so man[135]/@@p' "$page")
-        check "$name leads to a page" "$(test -f "$man/$target" || echo "$target is not there")"
-        check "$name stands in that page's NAME" \
+        expect_nothing "$name leads to a page" "$(test -f "$man/$target" || echo "$target is not there")"
+        expect_nothing "$name stands in that page's NAME" \
             "$(grep -q "^\.Nm ${name%.*}\$\|^\.Nm ${name%.*} ,\$" "$man/$target" || echo "not in $target")"
         continue
     fi
     # What the formatter warns of: unknown macros, unbalanced blocks, lines that it cannot break.
     if command -v groff >/dev/null; then
-        check "$name: groff" "$(groff -mandoc -ww -Tutf8 -z "$page" 2>&1)"
+        expect_nothing "$name: groff" "$(groff -mandoc -ww -Tutf8 -z "$page" 2>&1)"
     fi
     if command -v mandoc >/dev/null; then
-        check "$name: mandoc" "$(mandoc -Tlint -Wwarning "$page")"
+        expect_nothing "$name: mandoc" "$(mandoc -Tlint -Wwarning "$page")"
     fi
-    check "$name has a title, a name and a description" "$(
+    expect_nothing "$name has a title, a name and a description" "$(
         for part in '.Dt ' '.Sh NAME' '.Sh DESCRIPTION'; do
             grep -qF -- "$part" "$page" || echo "no $part"
         done)"
-    check "$name: no line is over 100 columns" "$(awk 'length > 100' "$page")"
+    expect_nothing "$name: no line is over 100 columns" "$(awk 'length > 100' "$page")"
 done
 
 functions=$(cat "$@" | sed 's@/\*.*\*/@@' | tr '\n' ' ' | tr ';' '\n' |
     sed -n 's/.*SLUICE_API[^(]*[ *]\(sluice_[a-z0-9_]*\) *(.*/\1/p' | sort -u)
-check "the headers declare functions" "$([ -n "$functions" ] || echo none)"
+expect_nothing "the headers declare functions" "$([ -n "$functions" ] || echo none)"
 for function in $functions; do
-    check "$function has a manual page" "$(test -f "$man/$function.3" || echo "no $function.3")"
+    expect_nothing "$function has a manual page" "$(test -f "$man/$function.3" || echo "no $function.3")"
 done
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+report

@@ -2,24 +2,16 @@
 # Attribution: which module an allocation of an unmodified program counts for.
 # Usage: attribution_test.sh SLUICE PROGRAM FOLDER-OF-A-LIBRARY
 set -u
+. tests/support/expect.sh
 sluice=$1
 program=$2
 folder=$(dirname "$3")
-passed=0
-failed=0
 unset SLUICE_OVERRIDE SLUICE_POLICY SLUICE_LOG
 
 # run CASE: with the policy on standard input (no pipe: the counters would be a subshell's).
 run() {
     cat >policy.yaml
-    "$sluice" run -p policy.yaml -- "$program" "$1" "$folder" >out 2>&1
-    status=$?
-    if [ "$status" = 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAILED: %s: exit status %s\n%s\n' "$1" "$status" "$(cat out)"
-    fi
+    attempt "$1" "$sluice" run -p policy.yaml -- "$program" "$1" "$folder"
 }
 
 run each_object <<'POLICY'
@@ -53,5 +45,4 @@ run changes <<'POLICY'
 {sluice: 1}
 POLICY
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+report

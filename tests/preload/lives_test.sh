@@ -2,10 +2,9 @@
 # What happens in the life of a process, under the preload library: lives.c has the cases.
 # Usage: lives_test.sh SLUICE PROGRAM
 set -u
+. tests/support/expect.sh
 sluice=$1
 program=$2
-passed=0
-failed=0
 unset SLUICE_OVERRIDE SLUICE_POLICY SLUICE_LOG
 
 # run POLICY CASE…
@@ -17,10 +16,9 @@ run() {
         "$sluice" run -p policy.yaml -- "$program" "$case" >out 2>&1
         status=$?
         if [ "$status" = 0 ] && [ ! -s out ]; then
-            passed=$((passed + 1))
+            pass
         else
-            failed=$((failed + 1))
-            printf 'FAILED: %s with %s: exit status %s\n%s\n' "$case" "$policy" "$status" "$(cat out)"
+            fail "$case with $policy: exit status $status" "$(cat out)"
         fi
     done
 }
@@ -37,5 +35,4 @@ blocks='default: pool, modules: {"*": {route: [{max_size: 64KiB, to: pool}, {to:
     run '{sluice: 1, default: glibc}' $few
 }
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+report

@@ -3,23 +3,12 @@
 # Usage: run_test.sh SLUICE
 # shellcheck disable=SC2016 # what stands in single quotes is for the shells that it starts
 set -u
+. tests/support/expect.sh
 sluice=$PWD/$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 unset SLUICE_OVERRIDE SLUICE_POLICY SLUICE_LOG LD_PRELOAD
-passed=0
-failed=0
-
-# expect WHAT WANTED GOT
-expect() {
-    if [ "$2" = "$3" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAILED: %s\nexpected: %s\ngot:      %s\n' "$1" "$2" "$3"
-    fi
-}
 
 # run ARGUMENTS…: sets status, and the files out and err.
 run() {
@@ -93,5 +82,4 @@ expect 'no library' '1 1' "$? $(grep -c 'there is no libsluice-preload.so in' er
 run -- /usr/bin/chage --help
 expect 'set-group-id' '1 1' "$status $(grep -c 'it takes other rights' err)"
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+report

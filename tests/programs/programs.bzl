@@ -28,6 +28,7 @@ def program_tests(program, data = [], tags = []):
                 program + ".sh",
                 "head.sh",
                 "//backends/plugins",
+                "//tests/support:expect.sh",
                 "//tools/preload:libsluice-preload.so",
             ],
             # No sanitizer: each is a preloaded allocator itself, and a program has one malloc.

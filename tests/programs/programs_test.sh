@@ -9,6 +9,7 @@
 #   PLUGINS   the folder of the plugins
 #   POLICY    default: none is given; auto: a module for each library; else the backend that serves everything
 set -euo pipefail
+. tests/support/expect.sh
 [ $# -ge 4 ] || { echo "usage: programs_test.sh PROGRAM LIBRARY PLUGINS POLICY…" >&2; exit 2; }
 script=$(dirname "$0")/$1.sh
 # A short path, for the sake of sockets, which other users may read: some servers refuse to be root.
@@ -22,8 +23,6 @@ library=$work/$(basename "$2")
 program=$1
 shift 3
 unset SLUICE_POLICY SLUICE_OVERRIDE SLUICE_LOG LD_PRELOAD
-passed=0
-failed=0
 
 # write_policy POLICY: to $policy_file; nothing for the default.
 write_policy() {
@@ -91,17 +90,15 @@ check_policy() {
 
 seconds() { awk '{ sum += $1 } END { printf "%.2f s", sum }' "$1/wall"; }
 
-run_in "$work/plain" || { echo "FAILED: $program as it is"; echo "0 passed, 1 failed"; exit 1; }
+run_in "$work/plain" || { fail "$program as it is"; report; exit 1; }
 echo "$program as it is: $(seconds "$work/plain")"
 for policy; do
     if check_policy "$policy"; then
-        passed=$((passed + 1))
+        pass
         echo "$program, $policy: $(seconds "$work/$policy")"
     else
-        failed=$((failed + 1))
-        echo "FAILED: $program, $policy"
+        fail "$program, $policy"
     fi
     rm -rf "${work:?}/$policy"
 done
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+report

@@ -1,9 +1,8 @@
 #!/bin/sh
 # The totals that tools/dev test and continuous integration print.
 set -u
+. tests/support/expect.sh
 work=${TEST_TMPDIR:-$(mktemp -d)}
-passed=0
-failed=0
 
 # event LABEL STATUS LOG-TEXT: a test that was to run, and did unless STATUS is empty.
 event() {
@@ -16,39 +15,31 @@ event() {
 }
 finish() { printf '{"id":{"buildFinished":{}},"finished":{"exitCode":{"name":"X","code":%d}}}\n' "$1"; }
 
-expect() { # expect WHAT TOTAL, of the events written so far
-    got=$(tools/build/count_tests.py "$work/events")
-    if [ "$got" = "$2" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $1: expected '$2', got '$got'"
-    fi
-}
+# expect_total WHAT TOTAL: of the events written so far.
+expect_total() { expect "$1" "$2" "$(tools/build/count_tests.py "$work/events")"; }
 
 { event //a PASSED '100%: Checks: 12, Failures: 0, Errors: 0'; event //b PASSED fine; finish 0; } >"$work/events"
-expect "cases where they are named, else one for the target" "13 passed, 0 failed"
+expect_total "cases where they are named, else one for the target" "13 passed, 0 failed"
 
 { event //a FAILED '75%: Checks: 4, Failures: 0, Errors: 1'; finish 3; } >"$work/events"
-expect "failed cases" "3 passed, 1 failed"
+expect_total "failed cases" "3 passed, 1 failed"
 
 { event //a FAILED '100%: Checks: 4, Failures: 0, Errors: 0'; finish 3; } >"$work/events"
-expect "all cases passed and the program failed" "4 passed, 1 failed"
+expect_total "all cases passed and the program failed" "4 passed, 1 failed"
 
 { event //a TIMEOUT ''; finish 3; } >"$work/events"
-expect "a test without output" "0 passed, 1 failed"
+expect_total "a test without output" "0 passed, 1 failed"
 
 { event //a PASSED '3 passed, 0 failed'; event //b '' ''; finish 1; } >"$work/events"
-expect "a test that could not be built" "3 passed, 1 failed"
+expect_total "a test that could not be built" "3 passed, 1 failed"
 
 finish 1 >"$work/events"
-expect "a build that broke before any test" "0 passed, 1 failed"
+expect_total "a build that broke before any test" "0 passed, 1 failed"
 
 : >"$work/events"
-expect "no events: Bazel did not start" "0 passed, 1 failed"
+expect_total "no events: Bazel did not start" "0 passed, 1 failed"
 
 finish 4 >"$work/events"
-expect "no tests" "0 passed, 0 failed"
+expect_total "no tests" "0 passed, 0 failed"
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+report

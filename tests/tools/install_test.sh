@@ -5,23 +5,10 @@
 # programs against it: C11 and C++17, through pkg-config and through CMake, shared and static, with
 # warnings as errors. Each is run.
 set -uo pipefail
+. tests/support/expect.sh
 
 work=${TEST_TMPDIR:-$(mktemp -d)}
 top=$PWD
-passed=0
-failed=0
-
-attempt() { # attempt WHAT COMMAND…
-    local what=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $what: $*"
-        cat "$work/log"
-    fi
-}
 
 for tool in cc c++ pkg-config cmake make; do
     command -v "$tool" >/dev/null || {
@@ -120,5 +107,4 @@ for policy in "$prefix"/share/sluice/policies/*.yaml; do
     [ ! -e "$policy" ] || attempt "bin/sluice check ${policy##*/}" "$prefix/bin/sluice" check "$policy"
 done
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+report

@@ -2,22 +2,11 @@
 # `sluice check`: exit status, what goes to which output, JSON, the effective policy, wrong usage.
 # Usage: sluice_check_test.sh SLUICE
 set -u
+. tests/support/expect.sh
 sluice=$PWD/$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-passed=0
-failed=0
-
-# expect WHAT WANTED GOT
-expect() {
-    if [ "$2" = "$3" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAILED: %s\nexpected: %s\ngot:      %s\n' "$1" "$2" "$3"
-    fi
-}
 
 # run ARGUMENTS…: sets status, and the files out and err.
 run() {
@@ -132,5 +121,4 @@ if [ -c /dev/full ]; then
     expect "a full disk is no success" 1 $?
 fi
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+report

@@ -2,22 +2,11 @@
 # `sluice demo balloon --quick`: every policy in the table, equal answers, sane files; wrong usage; interruption.
 # Usage: sluice_demo_test.sh SLUICE
 set -u
+. tests/support/expect.sh
 sluice=$PWD/$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-passed=0
-failed=0
-
-# expect WHAT WANTED GOT
-expect() {
-    if [ "$2" = "$3" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAILED: %s\nexpected: %s\ngot:      %s\n' "$1" "$2" "$3"
-    fi
-}
 
 # run ARGUMENTS…: sets status, and the files out and err.
 run() {
@@ -155,5 +144,4 @@ for child in $children; do
     expect 'no worker is left' gone "$([ -e "/proc/$child/fd" ] && echo there || echo gone)"
 done
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+report

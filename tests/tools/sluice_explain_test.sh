@@ -2,23 +2,12 @@
 # `sluice explain`: words, JSON, overrides, wrong usage.
 # Usage: sluice_explain_test.sh SLUICE
 set -u
+. tests/support/expect.sh
 sluice=$PWD/$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 unset SLUICE_OVERRIDE SLUICE_POLICY SLUICE_LOG
-passed=0
-failed=0
-
-# expect WHAT WANTED GOT
-expect() {
-    if [ "$2" = "$3" ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        printf 'FAILED: %s\nexpected: %s\ngot:      %s\n' "$1" "$2" "$3"
-    fi
-}
 
 # run ARGUMENTS…: sets status, and the files out and err.
 run() {
@@ -94,5 +83,4 @@ expect "--help exits 0" "0 Usage: sluice explain" "$status $(head -1 out | cut -
 run --version
 expect "--version exits 0" 0 $status
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+report

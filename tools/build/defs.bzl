@@ -171,7 +171,7 @@ def tree_test(name, script, data, size = "small", args = [], tags = []):
 
     Args:
       name: name of the target.
-      script: the script.
+      script: the script. A shell script counts and reports with tests/support/expect.sh.
       data: the files.
       size: Bazel's test size.
       args: arguments.
@@ -182,7 +182,7 @@ def tree_test(name, script, data, size = "small", args = [], tags = []):
         srcs = [script],
         size = size,
         args = args,
-        data = data,
+        data = data + ["//tests/support:expect.sh"],
         tags = tags + [
             "no-asan",
             "no-tsan",
