@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+#include <sluice/sluice.h>
+
 struct bench_options {
     bool quick; /* fewer rounds and sizes: a look whether it runs */
 };
@@ -16,6 +18,12 @@ struct bench_options {
 int bench_pair(const struct bench_options *options);
 int bench_set(const struct bench_options *options);
 int bench_phases(const struct bench_options *options);
+
+/* The part of bench_phases() that looks at allocation. The modules are bound to the phases "region" and "pool". */
+int bench_bump(const struct bench_options *options, sluice_module region, sluice_module pool);
+
+/* `bench turns WORK`: a child of the above, with another malloc. */
+int bench_turns(const char *work);
 
 /* `bench measure`, for programs.py. command ends with NULL. Returns the command's exit status. */
 int bench_measure(const char *file, char **command);

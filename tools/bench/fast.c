@@ -1,29 +1,28 @@
 /* fast.c - the shortest ways: a pair of malloc and free, and a set of objects that are replaced in random order.
  *
- * Every contender's loop is compiled by itself, so that each is called as a program would call it: directly where it is linked
- * (Sluice, jemalloc, libc), through a pointer where it was opened (mimalloc, tcmalloc). Times are of one thread, and
- * include the loop. */
+ * Sluice by modules is called directly, as a program does that is linked to it; so is libc. The others, and Sluice once more, are
+ * the malloc of a child, preloaded. Every contender's loop is compiled by itself. Times are of one thread, and include the
+ * loop. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <sluice/sluice.h>
 
 #include "tools/bench/bench.h"
-#include "tools/bench/peers.h"
+#include "tools/bench/preloaded.h"
 #include "tools/bench/series.h"
-#include "tools/build/jemalloc_renamed.h"
+#include "tools/bench/steps.h"
 
 #define MODULES   32
 #define SLOTS     10000
 #define STEPS     (1u << 16) /* of the recorded random walk; walked again and again */
+#define PAIR_SIZE 64
 #define SIZE_MIN  8
 #define SIZE_MAX_ 1024
 
-static struct mimalloc mi;
-static struct tcmalloc tc;
-static bool has_mimalloc, has_tcmalloc;
 static sluice_module pool, glibc, jemalloc, pools[MODULES];
 
 /* ---- The work ------------------------------------------------------------------------------- */
@@ -106,9 +105,6 @@ LOOPS(many, MANY, sluice_free)
 LOOPS(sluice_glibc, GLIBC, sluice_free)
 LOOPS(sluice_jemalloc, JEMALLOC, sluice_free)
 LOOPS(glibc, malloc, free)
-LOOPS(jemalloc, je_malloc, je_free)
-LOOPS(mimalloc, mi.malloc, mi.free)
-LOOPS(tcmalloc, tc.malloc, tc.free)
 
 static void pair_bare(size_t n)
 {
@@ -129,51 +125,64 @@ enum work { PAIR, SET };
 
 static struct contender {
     const char *name;
-    void (*pair)(size_t n), (*set)(size_t n), (*empty)(void);
-    bool *there; /* NULL: always */
+    void (*pair)(size_t n), (*set)(size_t n),
+        (*empty)(void);  /* NULL: in a child, or no part of it */
+    const char *library; /* of the child */
     const char *against;
+    struct preloaded child;
     struct series ns[2];
 } contenders[] = {
-    {"sluice, pool", pair_pool, set_pool, empty_pool, NULL, NULL, {{0}}},
-    {"sluice, 32 modules", pair_many, set_many, empty_many, NULL, "sluice, pool", {{0}}},
-    {"sluice, jemalloc",
-     pair_sluice_jemalloc,
-     set_sluice_jemalloc,
-     empty_sluice_jemalloc,
-     NULL,
-     "jemalloc",
-     {{0}}},
-    {"sluice, glibc",
-     pair_sluice_glibc,
-     set_sluice_glibc,
-     empty_sluice_glibc,
-     NULL,
-     "glibc",
-     {{0}}},
-    {"a bare list", pair_bare, NULL, NULL, NULL, NULL, {{0}}},
-    {"glibc", pair_glibc, set_glibc, empty_glibc, NULL, NULL, {{0}}},
-    {"jemalloc", pair_jemalloc, set_jemalloc, empty_jemalloc, NULL, NULL, {{0}}},
-    {"mimalloc", pair_mimalloc, set_mimalloc, empty_mimalloc, &has_mimalloc, NULL, {{0}}},
-    {"tcmalloc", pair_tcmalloc, set_tcmalloc, empty_tcmalloc, &has_tcmalloc, NULL, {{0}}},
+    {.name = "sluice, pool", .pair = pair_pool, .set = set_pool, .empty = empty_pool},
+    {.name = "sluice, 32 modules",
+     .pair = pair_many,
+     .set = set_many,
+     .empty = empty_many,
+     .against = "sluice, pool"},
+    {.name = "sluice, jemalloc",
+     .pair = pair_sluice_jemalloc,
+     .set = set_sluice_jemalloc,
+     .empty = empty_sluice_jemalloc,
+     .against = "jemalloc"},
+    {.name = "sluice, glibc",
+     .pair = pair_sluice_glibc,
+     .set = set_sluice_glibc,
+     .empty = empty_sluice_glibc,
+     .against = "glibc"},
+    {.name = "a bare list", .pair = pair_bare},
+    {.name = "glibc", .pair = pair_glibc, .set = set_glibc, .empty = empty_glibc},
+    {.name = "sluice preloaded", .library = "", .against = "glibc"},
+    {.name = "jemalloc", .library = "libjemalloc.so.2"},
+    {.name = "mimalloc", .library = "libmimalloc.so.2"},
+    {.name = "tcmalloc", .library = "libtcmalloc_minimal.so.4"},
 };
 
 #define COUNT (sizeof contenders / sizeof *contenders)
 
+static const char *const names_of_work[] = {"pair", "set"};
+
 static bool takes_part(const struct contender *c, enum work work)
 {
-    return (c->there == NULL || *c->there) && (work == PAIR || c->set != NULL);
+    return c->child.pid > 0 || (work == PAIR ? c->pair : c->set) != NULL;
 }
 
 /* Once without looking, so that caches are filled; then the time of one operation, ns. */
-static void take_turn(struct contender *c, enum work work, size_t n)
+static double time_of(const struct contender *c, enum work work, size_t n)
 {
     void (*run)(size_t) = work == PAIR ? c->pair : c->set;
     run(work == PAIR ? n / 10 : 2 * SLOTS);
     uint64_t start = series_now();
     run(n);
-    series_add(&c->ns[work], (double)(series_now() - start) / (double)n);
+    double ns = (double)(series_now() - start) / (double)n;
     if (work == SET)
         c->empty();
+    return ns;
+}
+
+static void take_turn(struct contender *c, enum work work, size_t n)
+{
+    double ns = c->child.pid > 0 ? preloaded_ask(&c->child, 't', n) : time_of(c, work, n);
+    if (ns >= 0)
+        series_add(&c->ns[work], ns);
 }
 
 static const struct contender *find(const char *name)
@@ -184,6 +193,23 @@ static const struct contender *find(const char *name)
     return NULL;
 }
 
+static double instructions_of(struct contender *c)
+{
+    return c->child.pid > 0 ? preloaded_ask(&c->child, 's', 1000) : steps_each(c->pair, 1000);
+}
+
+/* The rounds of a calm machine lie close together. */
+static void print_noise(enum work work)
+{
+    for (size_t i = 0; i < COUNT; i++) {
+        const struct series *s = &contenders[i].ns[work];
+        double median = series_median(s);
+        if (s->count > 0 && median > 1.1 * series_smallest(s))
+            printf("too noisy to conclude much: %s took %.2f ns at best, and %.2f ns mostly\n",
+                   contenders[i].name, series_smallest(s), median);
+    }
+}
+
 static void print(enum work work)
 {
     double glibc_ns = series_median(&find("glibc")->ns[work]), best = 0;
@@ -192,20 +218,24 @@ static void print(enum work work)
         const struct contender *c = &contenders[i];
         double ns = series_median(&c->ns[work]);
         bool peer = strncmp(c->name, "sluice", 6) != 0 && strcmp(c->name, "a bare list") != 0;
-        if (takes_part(c, work) && peer && (best == 0 || ns < best)) {
+        if (c->ns[work].count > 0 && peer && (best == 0 || ns < best)) {
             best = ns;
             fastest = c->name;
         }
     }
-    printf("%-20s %9s %9s %9s %12s\n", "", "ns", "smallest", "x glibc", "x the fastest");
+    printf("%-20s %9s %9s %9s %13s", "", "ns", "smallest", "x glibc", "x the fastest");
+    printf(work == PAIR ? " %13s\n" : "\n", "instructions");
     for (size_t i = 0; i < COUNT; i++) {
-        const struct contender *c = &contenders[i];
-        if (!takes_part(c, work))
+        struct contender *c = &contenders[i];
+        if (c->ns[work].count == 0)
             continue;
         double ns = series_median(&c->ns[work]);
-        printf("%-20s %9.2f %9.2f %9.2f %12.2f", c->name, ns, series_smallest(&c->ns[work]),
+        printf("%-20s %9.2f %9.2f %9.2f %13.2f", c->name, ns, series_smallest(&c->ns[work]),
                ns / glibc_ns, ns / best);
-        if (c->against != NULL)
+        double steps = work == PAIR ? instructions_of(c) : -1;
+        if (steps >= 0)
+            printf(" %13.1f", steps);
+        if (c->against != NULL && find(c->against)->ns[work].count > 0)
             printf("   %.2f x %s", ns / series_median(&find(c->against)->ns[work]), c->against);
         printf("\n");
     }
@@ -240,11 +270,50 @@ static bool prepare(void)
         snprintf(name, sizeof name, "bench-pool-%d", i);
         pools[i] = sluice_module_register(name);
     }
-    has_mimalloc = peers_open_mimalloc(&mi);
-    has_tcmalloc = peers_open_tcmalloc(&tc);
     record_walk();
     done = true;
     return true;
+}
+
+/* The library beside this program in the build tree. */
+static const char *sluice_library(void)
+{
+    static char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
+    path[n < 0 ? 0 : n] = '\0';
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(path, '/');
+        if (slash != NULL)
+            *slash = '\0';
+    }
+    strcat(path, "/preload/libsluice-preload.so");
+    return path;
+}
+
+static void start_children(enum work work)
+{
+    for (size_t i = 0; i < COUNT; i++) {
+        struct contender *c = &contenders[i];
+        if (c->library != NULL)
+            preloaded_start(&c->child, *c->library == '\0' ? sluice_library() : c->library,
+                            names_of_work[work]);
+    }
+}
+
+static enum work work_of_child;
+
+static double answer(char what, size_t n)
+{
+    const struct contender *c = find("glibc"); /* by name: whoever is malloc here */
+    return what == 's' ? steps_each(c->pair, n) : time_of(c, work_of_child, n);
+}
+
+int bench_turns(const char *work)
+{
+    work_of_child = strcmp(work, names_of_work[SET]) == 0 ? SET : PAIR;
+    pair_size = PAIR_SIZE;
+    record_walk();
+    return preloaded_serve(answer);
 }
 
 static int run(const struct bench_options *options, enum work work, size_t n)
@@ -254,19 +323,26 @@ static int run(const struct bench_options *options, enum work work, size_t n)
         n /= 20;
     if (!prepare())
         return 1;
+    start_children(work);
     for (unsigned round = 0; round < rounds; round++)
         for (size_t i = 0; i < COUNT; i++)
             if (takes_part(&contenders[i], work))
                 take_turn(&contenders[i], work, n);
-    printf("%u rounds of %zu operations each, medians\n", rounds, n);
+    printf(
+        "%u rounds of %zu operations each, medians. \"sluice, …\" by module, linked; libc linked; the "
+        "others preloaded\n",
+        rounds, n);
     print(work);
+    print_noise(work);
+    for (size_t i = 0; i < COUNT; i++)
+        preloaded_end(&contenders[i].child);
     return 0;
 }
 
 int bench_pair(const struct bench_options *options)
 {
-    pair_size = 64;
-    printf("\nA pair of malloc and free, 64 bytes, one thread\n");
+    pair_size = PAIR_SIZE;
+    printf("\nA pair of malloc and free, %d bytes, one thread\n", PAIR_SIZE);
     return run(options, PAIR, 4000000);
 }
 

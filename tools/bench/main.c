@@ -36,6 +36,8 @@ int main(int argc, char **argv)
 {
     if (argc >= 4 && strcmp(argv[1], "measure") == 0)
         return bench_measure(argv[2], argv + 3);
+    if (argc == 3 && strcmp(argv[1], "turns") == 0)
+        return bench_turns(argv[2]);
     struct bench_options options = {0};
     bool chosen[COUNT] = {false}, any = false;
     for (int i = 1; i < argc; i++) {

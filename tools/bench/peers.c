@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define MIMALLOC "libmimalloc.so.2"
-#define TCMALLOC "libtcmalloc_minimal.so.4"
 
 /* A function through dlsym() without a cast that ISO C forbids. */
 static bool find(void *library, const char *name, void *function)
@@ -25,15 +24,5 @@ bool peers_open_mimalloc(struct mimalloc *out)
         find(library, "mi_heap_destroy", &out->heap_destroy))
         return true;
     fprintf(stderr, "bench: without mimalloc: %s\n", dlerror());
-    return false;
-}
-
-bool peers_open_tcmalloc(struct tcmalloc *out)
-{
-    void *library = dlopen(TCMALLOC, RTLD_NOW | RTLD_LOCAL);
-    if (library != NULL && find(library, "tc_malloc", &out->malloc) &&
-        find(library, "tc_free", &out->free))
-        return true;
-    fprintf(stderr, "bench: without tcmalloc: %s\n", dlerror());
     return false;
 }

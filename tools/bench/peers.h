@@ -13,13 +13,7 @@ struct mimalloc {
     void (*heap_destroy)(void *heap);
 };
 
-struct tcmalloc {
-    void *(*malloc)(size_t size);
-    void (*free)(void *p);
-};
-
 /* false: not installed; said on standard error. */
 bool peers_open_mimalloc(struct mimalloc *out);
-bool peers_open_tcmalloc(struct tcmalloc *out);
 
 #endif

@@ -244,5 +244,5 @@ int bench_phases(const struct bench_options *options)
     printf("\nratio: to %s of this run. All in one process, in turns.\n",
            has_mimalloc ? "mi_heap_destroy" : "glibc");
     munmap(array, bytes);
-    return failed;
+    return failed || bench_bump(options, region_module, pool_module);
 }
