@@ -17,6 +17,7 @@ struct bench_options {
 /* 0, or 1 when something failed to run (said on standard error). */
 int bench_pair(const struct bench_options *options);
 int bench_set(const struct bench_options *options);
+int bench_attribution(const struct bench_options *options);
 int bench_phases(const struct bench_options *options);
 
 /* The part of bench_phases() that looks at allocation. The modules are bound to the phases "region" and "pool". */

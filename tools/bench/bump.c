@@ -117,7 +117,7 @@ static double steps_of(size_t c)
 {
     contenders[c].begin();
     contenders[c].fill(10);
-    double steps = steps_each(contenders[c].fill, 1000);
+    double steps = steps_each(contenders[c].fill, STEPPED);
     contenders[c].drop();
     return steps;
 }

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <sluice/sluice.h>
 
@@ -195,7 +194,7 @@ static const struct contender *find(const char *name)
 
 static double instructions_of(struct contender *c)
 {
-    return c->child.pid > 0 ? preloaded_ask(&c->child, 's', 1000) : steps_each(c->pair, 1000);
+    return c->child.pid > 0 ? preloaded_ask(&c->child, 's', STEPPED) : steps_each(c->pair, STEPPED);
 }
 
 /* The rounds of a calm machine lie close together. */
@@ -275,27 +274,12 @@ static bool prepare(void)
     return true;
 }
 
-/* The library beside this program in the build tree. */
-static const char *sluice_library(void)
-{
-    static char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
-    path[n < 0 ? 0 : n] = '\0';
-    for (int up = 0; up < 2; up++) {
-        char *slash = strrchr(path, '/');
-        if (slash != NULL)
-            *slash = '\0';
-    }
-    strcat(path, "/preload/libsluice-preload.so");
-    return path;
-}
-
 static void start_children(enum work work)
 {
     for (size_t i = 0; i < COUNT; i++) {
         struct contender *c = &contenders[i];
         if (c->library != NULL)
-            preloaded_start(&c->child, *c->library == '\0' ? sluice_library() : c->library,
+            preloaded_start(&c->child, *c->library == '\0' ? preloaded_sluice() : c->library,
                             names_of_work[work]);
     }
 }
@@ -323,6 +307,7 @@ static int run(const struct bench_options *options, enum work work, size_t n)
         n /= 20;
     if (!prepare())
         return 1;
+    unsetenv("SLUICE_POLICY"); /* children have the built-in one */
     start_children(work);
     for (unsigned round = 0; round < rounds; round++)
         for (size_t i = 0; i < COUNT; i++)

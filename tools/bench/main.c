@@ -12,6 +12,7 @@ static const struct {
 } benches[] = {
     {"pair", "a malloc and a free of 64 bytes", bench_pair},
     {"set", "10,000 objects replaced in random order", bench_set},
+    {"attribution", "what it costs to find out who calls malloc", bench_attribution},
     {"phases", "the end of a phase against freeing its objects one by one", bench_phases},
 };
 
@@ -21,7 +22,7 @@ static void usage(FILE *to)
 {
     fprintf(to, "Usage: bench [--quick] [NAME…]\n\nBenchmarks, all of them by default:\n");
     for (size_t i = 0; i < COUNT; i++)
-        fprintf(to, "  %-10s %s\n", benches[i].name, benches[i].what);
+        fprintf(to, "  %-12s %s\n", benches[i].name, benches[i].what);
 }
 
 static size_t find(const char *name)

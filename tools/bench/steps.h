@@ -4,6 +4,9 @@
 
 #include <stddef.h>
 
+/* Operations that tables count instructions of: more tell nothing new. */
+#define STEPPED 200
+
 /* Instructions that work(n) takes more than work(0), divided by n; in a child of this process, which is traced step by step:
  * exact, and some microseconds for each. What the system does inside a call of it is one step. Below 0: tracing is not
  * allowed here. */
