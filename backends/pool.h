@@ -74,6 +74,7 @@ struct pool_arena {
     uint64_t heap_bytes;       /* metadata of heaps */
     _Atomic uint64_t purge_at; /* when purge() is announced for; UINT64_MAX: not */
     unsigned rests;            /* looks in a row at which nothing had moved */
+    uint32_t trimmed_ms;       /* when somebody last wanted everything back; 0: never */
     /* Of slabs that were given back. */
     uint64_t past_allocs, past_frees;
 

@@ -111,6 +111,19 @@ static void note_unused(struct pool_arena *a, struct slab_chunk *c)
     a->used[c->index] = *last;
 }
 
+/* `auto`: not for a program that gives everything back again and again (malloc_trim), as each new huge page has to be cleared
+ * whole, however little of it is used by then. */
+static bool wants_huge(const struct pool_arena *a)
+{
+    uint64_t huge = pool_value(a, POOL_HUGE_PAGES);
+    if (huge != POOL_HUGE_AUTO)
+        return huge == POOL_HUGE_ALWAYS;
+    if (a->chunk_count < HUGE_FROM_CHUNKS)
+        return false;
+    uint32_t after_ms = (uint32_t)(pool_value(a, POOL_PURGE_AFTER) / 1000000);
+    return a->trimmed_ms == 0 || pool_ms(os_now()) - a->trimmed_ms >= after_ms;
+}
+
 bool pool_add_chunk(struct pool_arena *a)
 {
     if (!reserve_used(a))
@@ -125,8 +138,7 @@ bool pool_add_chunk(struct pool_arena *a)
         atomic_init(&c->slab[i].owner, SLAB_UNUSED);
     }
     c->free_pieces = ALL_FREE;
-    uint64_t huge = atomic_load_explicit(&a->values[POOL_HUGE_PAGES], memory_order_relaxed);
-    if (huge == POOL_HUGE_ALWAYS || (huge == POOL_HUGE_AUTO && a->chunk_count >= HUGE_FROM_CHUNKS))
+    if (wants_huge(a))
         chunk_set_huge(&c->chunk, true);
     /* The first touch of a huge page makes all of it resident. */
     if (atomic_load_explicit(&c->chunk.huge, memory_order_relaxed)) {

@@ -244,6 +244,8 @@ size_t pool_purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_due)
     uint64_t look_in = flush_idle(a, now, force);
     uint32_t now_ms = pool_ms(now), next_ms = 0;
     lock_acquire(&a->lock);
+    if (force)
+        a->trimmed_ms = now_ms;
     pool_renew_chunks(a);
     size_t bytes = pool_purge_chunks(a, now_ms, force ? 0 : (uint32_t)(after / 1000000),
                                      force ? 0 : kept_warm(a), &next_ms);

@@ -368,6 +368,19 @@ START_TEST(huge_pages_as_the_policy_says)
 }
 END_TEST
 
+/* What is trimmed again and again would be cleared again and again, 2 MiB at a time. */
+START_TEST(what_is_trimmed_comes_back_in_small_pages)
+{
+    start("huge_pages: auto, purge_after: 1h");
+    allocate(OBJECTS, 10000);
+    free_all(OBJECTS);
+    sluice_trim(module);
+    allocate(OBJECTS, 10000);
+    ck_assert_uint_eq(kernel_huge(), 0);
+    free_all(OBJECTS);
+}
+END_TEST
+
 #endif
 
 int main(void)
@@ -387,6 +400,7 @@ int main(void)
     tcase_add_test(cases[1], what_others_free_of_sleeping_threads_returns);
     tcase_add_test(cases[1], what_others_free_of_ended_threads_returns);
     tcase_add_loop_test(cases[1], huge_pages_as_the_policy_says, 0, 3);
+    tcase_add_test(cases[1], what_is_trimmed_comes_back_in_small_pages);
     tcase_add_test(cases[2], producer_and_consumer_stay_flat);
     tcase_add_test(cases[2], stages_stay_flat);
 #endif
