@@ -10,8 +10,8 @@
  *     ---- fork takes those above; those below are taken only in a section (core/thread.h) or below one of those above
  *     routes          filling in a route table                            (core/route.c)
  *     phases          kinds and instances of phases                       (core/phase.c)
- *     purge           purging or resetting one arena; tried in sections   (core/arena.c)
- *     reset           resetting one arena, or a thread leaving it         (core/arena.c)
+ *     purge           purging or resetting one arena; tried in sections   (core/arena_purge.c)
+ *     reset           resetting one arena, or a thread leaving it         (core/arena_purge.c)
  *     arenas          the list of arenas, making and ending one           (core/arena.c)
  *     heaps           the heaps of one arena                              (core/arena.c)
  *     an arena        each backend's own                                  (backends)
