@@ -17,16 +17,4 @@ void *arena_alloc(struct thread *t, struct sluice_arena *arena, size_t size, siz
 /* Carries out the frees that were put off while a fork was under way. Outside sections. */
 void alloc_free_deferred(void);
 
-/* Where an object is kept: what its address leads to. */
-enum place { PLACE_NOWHERE, PLACE_SLAB, PLACE_CHUNK, PLACE_HEADER, PLACE_EMERGENCY };
-struct place_of {
-    enum place place;
-    uintptr_t entry;
-    struct sluice_arena *arena; /* NULL in an emergency */
-    struct slab *slab;
-    size_t usable;
-};
-/* Follows the address of a live object. */
-struct place_of place_find(const void *p);
-
 #endif

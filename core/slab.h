@@ -175,7 +175,7 @@ static inline void *slab_pop(struct slab *s)
     return p;
 }
 
-/* Reports a pointer that cannot be an object of the slab, and ends the program (core/alloc.c). */
+/* Reports a pointer that cannot be an object of the slab, and ends the program (core/place.c). */
 __attribute__((noreturn, cold)) void slab_refuse(const void *p);
 
 /* What can be told for nothing of a pointer that comes back, given the object that came back last: it is aligned as objects
