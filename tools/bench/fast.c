@@ -313,10 +313,9 @@ static int run(const struct bench_options *options, enum work work, size_t n)
         for (size_t i = 0; i < COUNT; i++)
             if (takes_part(&contenders[i], work))
                 take_turn(&contenders[i], work, n);
-    printf(
-        "%u rounds of %zu operations each, medians. \"sluice, …\" by module, linked; libc linked; the "
-        "others preloaded\n",
-        rounds, n);
+    printf("%u rounds of %zu operations each, medians.\n"
+           "\"sluice, …\" by module, linked; libc linked; the others preloaded\n",
+           rounds, n);
     print(work);
     print_noise(work);
     for (size_t i = 0; i < COUNT; i++)
