@@ -384,7 +384,6 @@ static size_t purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_du
     bool force = (flags & SLUICE_PURGE_FORCE) != 0;
     atomic_store(&a->purge_armed, false); /* who frees from now on asks again */
     if (force) {
-        arena_flush_threads(a->owner, NULL, NULL);
         jemalloc_usage_refresh(true);
         lock_acquire(&a->lock);
         sum_usage(a);
@@ -438,7 +437,8 @@ const struct sluice_backend_ops jemalloc_ops = {
     .abi_version = SLUICE_BACKEND_ABI_VERSION,
     .struct_size = sizeof(struct sluice_backend_ops),
     .name = "jemalloc",
-    .capabilities = SLUICE_BACKEND_OWNS_ADDRESS_SPACE | SLUICE_BACKEND_BULK_RESET,
+    .capabilities =
+        SLUICE_BACKEND_OWNS_ADDRESS_SPACE | SLUICE_BACKEND_BULK_RESET | SLUICE_BACKEND_MAGAZINES,
     .params = params,
     .param_count = sizeof params / sizeof *params,
     .arena_create = create,

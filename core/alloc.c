@@ -18,6 +18,7 @@
 #include "core/error.h"
 #include "core/header.h"
 #include "core/limit.h"
+#include "core/magazine.h"
 #include "core/place.h"
 #include "core/route.h"
 #include "core/size_class.h"
@@ -86,6 +87,8 @@ static void *alloc_with_header(struct sluice_arena *a, struct heap *h, size_t si
     if (base == NULL)
         return NULL;
     *usable -= padding;
+    if (arena_uses_magazines(a) && size <= MAGAZINE_SIZE_MAX)
+        *usable = size; /* a class, whatever the backend rounds it up to */
     header_write(base + padding, a->id, *usable, padding);
     if (UNLIKELY(a->tracked))
         track_add(a, base, padding);
@@ -98,6 +101,7 @@ void *arena_alloc(struct thread *t, struct sluice_arena *a, size_t size, size_t 
     struct heap *h = heap_of(t, a);
     if (h == NULL)
         return NULL;
+    size = magazine_size(a, size);
     bool charge = !arena_keeps_limit(a);
     if (charge && !limit_take(h, size))
         return NULL;
@@ -110,6 +114,8 @@ void *arena_alloc(struct thread *t, struct sluice_arena *a, size_t size, size_t 
             limit_give(h, size);
         return NULL;
     }
+    if (arena_uses_magazines(a) && (a->ops->capabilities & SLUICE_BACKEND_OWNS_ADDRESS_SPACE) != 0)
+        magazine_note_class(p, usable);
     if (charge)
         h->credit -=
             (int64_t)(usable - size); /* given back with the object; made good at the next */
@@ -154,16 +160,23 @@ static void *refill(struct thread *t, struct slab *s, size_t size, unsigned flag
 {
     if (s == &slab_none || s->capacity == SLAB_MARK_BUMP)
         return NULL;
-    bool is_direct = s->capacity == SLAB_MARK_DIRECT;
+    struct heap *direct = s->capacity == SLAB_MARK_DIRECT ? (struct heap *)s->base : NULL;
     struct sluice_arena *a =
-        is_direct ? ((struct heap *)s)->arena
-                  : ((struct chunk *)(pagemap_lookup(s->base) - PAGEMAP_SLABS))->arena;
+        direct != NULL ? direct->arena
+                       : ((struct chunk *)(pagemap_lookup(s->base) - PAGEMAP_SLABS))->arena;
     if (limit_soft_exceeded(a->module) ||
         atomic_load_explicit(&a->module->pending, memory_order_relaxed) != 0)
         return NULL;
     size = size == 0 ? 1 : size;
-    if (is_direct)
-        return arena_alloc(t, a, size, ALLOC_ALIGNMENT, flags);
+    if (direct != NULL) {
+        bool is_magazine = s != &direct->stand_in;
+        if (!is_magazine && size <= MAGAZINE_SIZE_MAX && heap_wants_magazines(direct))
+            return NULL; /* the slow path puts one into the bin */
+        void *p = arena_alloc(t, a, size, ALLOC_ALIGNMENT, flags);
+        if (is_magazine)
+            magazine_grew(s);
+        return p;
+    }
     size_t usable;
     return a->ops->alloc(a->instance, &t->heaps[a->id]->state, size, ALLOC_ALIGNMENT, flags,
                          &usable);
@@ -244,11 +257,22 @@ char *sluice_strdup(sluice_module module, const char *s)
 
 /* ---- Free ----------------------------------------------------------------------------------- */
 
+/* The backend takes an object that begins `padding` bytes before p (0: without a header). Returns what it was counted with. */
+static size_t give_to_backend(struct sluice_arena *a, void **state, void *p, size_t padding)
+{
+    if (padding == 0)
+        return a->ops->free(a->instance, state, p);
+    size_t usable = header_usable(p);
+    header_erase(p);
+    a->ops->free(a->instance, state, (char *)p - padding);
+    return usable;
+}
+
 /* A thread that has no heap in the arena and no memory for one. */
-static void free_without_heap(struct sluice_arena *a, void *base, size_t padding)
+static void free_without_heap(struct sluice_arena *a, void *p, size_t padding)
 {
     void *state = NULL;
-    size_t usable = a->ops->free(a->instance, &state, base) - padding;
+    size_t usable = give_to_backend(a, &state, p, padding);
     if (state != NULL && a->ops->thread_exit != NULL)
         a->ops->thread_exit(a->instance, state);
     lock_acquire(&a->heaps_lock);
@@ -259,16 +283,16 @@ static void free_without_heap(struct sluice_arena *a, void *base, size_t padding
         limit_uncharge(a->module, usable);
 }
 
-static void free_to_backend(struct thread *t, struct sluice_arena *a, void *base, size_t padding)
+static void free_to_backend(struct thread *t, struct sluice_arena *a, void *p, size_t padding)
 {
     struct heap *h = heap_of(t, a);
     if (UNLIKELY(h == NULL)) {
-        free_without_heap(a, base, padding);
+        free_without_heap(a, p, padding);
         return;
     }
     if (!arena_is_fast(a))
         heap_note_turn(h);
-    size_t usable = a->ops->free(a->instance, &h->state, base) - padding;
+    size_t usable = give_to_backend(a, &h->state, p, padding);
     if (!arena_keeps_limit(a))
         limit_give(h, usable);
     count_free(h, usable);
@@ -295,10 +319,9 @@ static void free_in_section(struct thread *t, void *p)
         if (UNLIKELY(at.place != PLACE_HEADER))
             place_misuse("sluice_free", p);
         char *base = header_base(p);
-        header_erase(p);
         if (UNLIKELY(at.arena->tracked))
             track_remove(at.arena, base);
-        free_to_backend(t, at.arena, base, (size_t)((char *)p - base));
+        free_to_backend(t, at.arena, p, (size_t)((char *)p - base));
     }
 }
 
@@ -319,9 +342,7 @@ static inline bool free_to_heap(struct thread *t, struct sluice_arena *a, void *
     if (arena_bumps(a)) {
         may_ask_for_purge = a->ops->free(a->instance, &h->state, p) > SIZE_CLASS_MAX;
     } else {
-        if (padding != 0)
-            header_erase(p);
-        free_to_backend(t, a, (char *)p - padding, padding);
+        free_to_backend(t, a, p, padding);
     }
     thread_leave(t);
     if (may_ask_for_purge)
@@ -372,6 +393,62 @@ static __attribute__((noinline)) void free_slow(void *p)
     errno = saved;
 }
 
+/* In a section of t, which ends here. */
+static __attribute__((noinline)) void free_magazine_event(struct thread *t, struct slab *m)
+{
+    int saved = errno;
+    magazine_event(m);
+    thread_leave(t);
+    alloc_after_slow();
+    errno = saved;
+}
+
+static __attribute__((noinline)) void free_at_page_start(void *p)
+{
+    if (place_may_have_header(p, 0, false) && header_is_valid(p) &&
+        header_usable(p) <= MAGAZINE_SIZE_MAX)
+        place_know_page(p);
+    free_slow(p);
+}
+
+/* What a backend without slabs allocated: into this thread's magazine, if it has one for it. As in sluice_free(), every
+ * other way out is a jump. */
+static __attribute__((noinline)) void free_direct(void *p, uintptr_t entry)
+{
+    struct thread *t = thread_self;
+    uint32_t arena;
+    unsigned k;
+    if ((entry & PAGEMAP_CHUNK) != 0) {
+        const struct chunk *c = (struct chunk *)(entry - PAGEMAP_CHUNK);
+        arena = c->arena->id;
+        k = magazine_class_of_page(c, p);
+    } else {
+        if (UNLIKELY(entry != 0 || !place_is_in_range(p)))
+            return free_slow(p);
+        if (UNLIKELY(place_is_page_start(p)) && !place_page_is_known(p))
+            return free_at_page_start(p);
+        if (UNLIKELY(!header_is_valid(p) || !header_is_next_to(p)))
+            return free_slow(p);
+        arena = header_arena(p);
+        k = magazine_class(header_usable(p));
+    }
+    if (k == MAGAZINE_NONE)
+        return free_slow(p);
+    thread_section_begin(t);
+    struct heap *h = NULL;
+    if (LIKELY(atomic_load_explicit(&t->token, memory_order_acquire) == (uintptr_t)t &&
+               arena < t->heap_capacity))
+        h = t->heaps[arena];
+    if (UNLIKELY(h == NULL || h->magazines == NULL || magazine_refuses(&h->magazines[k], p))) {
+        thread_leave(t);
+        return free_slow(p);
+    }
+    struct slab *m = &h->magazines[k];
+    if (UNLIKELY(entry == 0 ? magazine_push_sealed(m, p) : magazine_push(m, p)))
+        return free_magazine_event(t, m);
+    thread_leave(t);
+}
+
 /* In a section of t, which ends here: the slab of an object that came home wants its owner to act. */
 static __attribute__((noinline)) void free_event(struct thread *t, const struct slab_chunk *c,
                                                  struct slab *s)
@@ -388,7 +465,7 @@ void sluice_free(void *p)
     struct thread *t = thread_self;
     uintptr_t entry = pagemap_lookup(p);
     if (UNLIKELY((entry & PAGEMAP_SLABS) == 0))
-        return free_slow(p);
+        return free_direct(p, entry);
     thread_section_begin(t);
     struct slab *s = slab_of(entry, p);
     if (UNLIKELY(atomic_load_explicit(&s->owner, memory_order_relaxed) !=

@@ -9,6 +9,7 @@
 #include "core/emergency.h"
 #include "core/error.h"
 #include "core/limit.h"
+#include "core/magazine.h"
 #include "core/phase.h"
 #include "core/phase_check.h"
 #include "core/route.h"
@@ -36,7 +37,7 @@ static void install(struct tcache *c, const struct route_rule *rules, const stru
         return;
     }
     if (!arena_has_slabs(h->arena)) {
-        c->bin[k] = &h->stand_in;
+        c->bin[k] = heap_bin(h, size);
         return;
     }
     struct slab_heap *slabs = h->state;

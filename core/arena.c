@@ -7,6 +7,7 @@
 #include "core/control.h"
 #include "core/error.h"
 #include "core/limit.h"
+#include "core/magazine.h"
 #include "core/meta.h"
 #include "core/os.h"
 #include "core/route.h"
@@ -345,6 +346,7 @@ struct heap *heap_make(struct thread *t, struct sluice_arena *arena)
     h->stand_in.owner = SLAB_UNUSED;
     h->stand_in.event_at = SLAB_NO_EVENT;
     h->stand_in.capacity = SLAB_MARK_DIRECT;
+    h->stand_in.base = (char *)h;
     h->arena = arena;
     h->thread = t;
     lock_acquire(&arena->heaps_lock);
@@ -365,7 +367,7 @@ static void uninstall(struct heap *h)
         return;
     struct slab **bin = h->thread->cache[module]->bin;
     for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
-        if (bin[k] == &h->stand_in)
+        if (bin[k] != NULL && bin[k]->capacity == SLAB_MARK_DIRECT && bin[k]->base == (char *)h)
             bin[k] = &slab_none;
 }
 
@@ -373,6 +375,7 @@ void heap_destroy(struct heap *h)
 {
     struct sluice_arena *a = h->arena;
     uninstall(h);
+    magazines_flush(h);
     if (h->state != NULL && a->ops->thread_exit != NULL) {
         lock_acquire(&a->reset_lock);
         a->ops->thread_exit(a->instance, h->state);
@@ -380,10 +383,12 @@ void heap_destroy(struct heap *h)
     }
     lock_acquire(&a->heaps_lock);
     limit_return_credit(h);
-    a->past_allocated += h->allocated;
-    a->past_allocated_bytes += h->allocated_bytes;
-    a->past_freed += h->freed;
-    a->past_freed_bytes += h->freed_bytes;
+    struct magazine_sums in = {0};
+    magazines_add(h, &in);
+    a->past_allocated += h->allocated + in.allocated;
+    a->past_allocated_bytes += h->allocated_bytes + in.allocated_bytes;
+    a->past_freed += h->freed + in.freed;
+    a->past_freed_bytes += h->freed_bytes + in.freed_bytes;
     if (h->prev != NULL)
         h->prev->next = h->next;
     else
@@ -392,6 +397,7 @@ void heap_destroy(struct heap *h)
         h->next->prev = h->prev;
     lock_release(&a->heaps_lock);
     h->thread->heaps[a->id] = NULL;
+    magazines_free(h);
     meta_free(h, sizeof *h);
 }
 

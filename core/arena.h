@@ -70,7 +70,7 @@ struct track {
 #define TRACK_PADDING 64 /* at least: a power of two with room for this and a header */
 
 struct heap {
-    struct slab stand_in; /* first: for bins of classes that the backend serves object by object */
+    struct slab stand_in; /* for bins of classes that the backend serves object by object */
     struct sluice_arena *arena;
     struct thread *thread;
     void *state; /* the backend's thread_state */
@@ -78,6 +78,7 @@ struct heap {
     _Atomic uint64_t allocated, allocated_bytes, freed, freed_bytes;
     int64_t credit; /* bytes charged to the module's limit and not used */
     uint64_t high;  /* largest allocated_bytes - freed_bytes at which the peak was looked at */
+    struct slab *magazines; /* core/magazine.h; or NULL */
     struct heap *next, *prev;
 };
 

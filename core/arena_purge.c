@@ -9,6 +9,7 @@
 #include "core/control.h"
 #include "core/header.h"
 #include "core/limit.h"
+#include "core/magazine.h"
 #include "core/meta.h"
 #include "core/os.h"
 
@@ -103,12 +104,20 @@ uint64_t arenas_walk(uint64_t (*fn)(struct sluice_arena *arena, void *arg), void
 
 size_t arena_purge(struct sluice_arena *a, uint64_t now, unsigned flags)
 {
-    if (a->ops->purge == NULL)
+    bool flush =
+        (flags & SLUICE_PURGE_FORCE) != 0 && (a->ops->capabilities & SLUICE_BACKEND_MAGAZINES) != 0;
+    if (a->ops->purge == NULL && !flush)
         return 0;
     uint64_t next = UINT64_MAX;
     atomic_store_explicit(&a->purge_due, UINT64_MAX, memory_order_relaxed);
     lock_acquire(&a->purge_lock);
-    size_t bytes = arena_is_watched(a) ? 0 : a->ops->purge(a->instance, now, flags, &next);
+    size_t bytes = 0;
+    if (!arena_is_watched(a)) {
+        if (flush)
+            arena_flush_threads(a, NULL, NULL);
+        if (a->ops->purge != NULL)
+            bytes = a->ops->purge(a->instance, now, flags, &next);
+    }
     lock_release(&a->purge_lock);
     if (next != UINT64_MAX)
         sluice_purge_wanted(a, next);
@@ -190,6 +199,7 @@ static void flush_heap_in(struct thread *t, void *arg)
     struct heap *h = a->id < t->heap_capacity ? t->heaps[a->id] : NULL;
     if (h == NULL)
         return;
+    magazines_flush(h);
     if (h->state != NULL && a->ops->thread_flush != NULL)
         a->ops->thread_flush(a->instance, h->state);
     return_credit(h);

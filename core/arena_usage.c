@@ -3,6 +3,7 @@
 
 #include "core/arena_parts.h"
 #include "core/header.h"
+#include "core/magazine.h"
 #include "core/os.h"
 
 static uint64_t load(const _Atomic uint64_t *n)
@@ -21,8 +22,10 @@ static void add_heaps(struct sluice_arena *a, struct arena_usage *out)
     lock_acquire(&a->heaps_lock);
     uint64_t allocated = a->past_allocated, freed = a->past_freed;
     uint64_t bytes = a->past_allocated_bytes - a->past_freed_bytes;
+    struct magazine_sums in = {0};
     for (struct heap *h = a->heaps; h != NULL; h = h->next) {
         out->metadata_bytes += sizeof *h;
+        magazines_add(h, &in);
         /* Frees first: an object that is freed elsewhere meanwhile was allocated before. */
         uint64_t freed_bytes = load(&h->freed_bytes);
         freed += load(&h->freed);
@@ -32,13 +35,18 @@ static void add_heaps(struct sluice_arena *a, struct arena_usage *out)
     lock_release(&a->heaps_lock);
     if (counts(a))
         return;
+    allocated += in.allocated;
+    freed += in.freed;
+    bytes += in.allocated_bytes - in.freed_bytes;
+    out->cached_bytes += in.kept_bytes;
+    out->metadata_bytes += in.own_bytes;
     out->allocated = allocated;
     out->freed = freed;
     /* Modulo 2^64, and a torn reading of busy threads may be a little below zero. */
     out->live_objects = (int64_t)(allocated - freed) > 0 ? allocated - freed : 0;
     out->live_bytes = (int64_t)bytes > 0 ? bytes : 0;
     if ((a->ops->capabilities & SLUICE_BACKEND_OWNS_ADDRESS_SPACE) == 0)
-        out->metadata_bytes += out->live_objects * HEADER_SIZE;
+        out->metadata_bytes += (out->live_objects + in.kept) * HEADER_SIZE;
 }
 
 void arena_usage(struct sluice_arena *a, struct arena_usage *out)

@@ -367,6 +367,7 @@ void chunk_release(struct chunk *chunk, bool clean)
     size_t size = chunk->size;
     bool huge = atomic_load_explicit(&chunk->huge, memory_order_relaxed), mixed = chunk->mixed;
     pagemap_set(base, size, PAGEMAP_FREE);
+    meta_free(chunk->page_class, CHUNK_CLASSES(chunk->size));
     meta_free(chunk, chunk->record_size);
     if (clean || !make_lazy(base, size, huge, mixed))
         drop_range(base, size, huge || mixed, clean, true);

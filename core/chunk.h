@@ -14,15 +14,20 @@
 
 #include <sluice/backend.h>
 
+#include "core/os.h"
 #include "core/pagemap.h"
 
 #define CHUNK_SIZE SLUICE_CHUNK_SIZE
 
+/* Bytes of page_class. */
+#define CHUNK_CLASSES(size) ((size) / OS_PAGE_SIZE)
+
 struct chunk {
     struct sluice_arena *arena;
     char *base;
-    size_t size;        /* bytes, whole chunks */
-    void *data;         /* the owner's */
+    _Atomic(uint8_t *) page_class; /* one for each page: see core/magazine.h; or NULL */
+    size_t size;                   /* bytes, whole chunks */
+    void *data;                    /* the owner's */
     size_t record_size; /* of this record: slab chunks have a longer one, with this one in front */
     _Atomic bool huge;  /* advised to be huge pages; free address space never is */
     bool mixed;         /* the owner gave advice of its own, on parts */

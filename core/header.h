@@ -71,6 +71,12 @@ static inline void *header_base(const void *p)
     return (void *)((uintptr_t)p - ((uintptr_t)1 << (header_at(p)->check & 63)));
 }
 
+/* Nothing but the header lies between the start of the backend's object and p. */
+static inline bool header_is_next_to(const void *p)
+{
+    return (header_at(p)->check & 63) == 4;
+}
+
 /* Before the memory goes: a second free must not find a valid header. */
 static inline void header_erase(void *p)
 {

@@ -95,7 +95,7 @@ void limit_uncharge(struct module *m, size_t bytes)
     }
 }
 
-static int64_t advance_of(const struct module *m)
+int64_t limit_advance(const struct module *m)
 {
     uint64_t hard = load(&m->hard), soft = load(&m->soft);
     uint64_t limit = soft != 0 ? soft : hard; /* the lower one: config/ sees to that */
@@ -113,7 +113,7 @@ bool limit_take(struct heap *h, size_t bytes)
         return true;
     }
     struct module *m = h->arena->module;
-    int64_t advance = advance_of(m);
+    int64_t advance = limit_advance(m);
     if (limit_charge(m, (size_t)(need + advance))) {
         h->credit = advance;
         return true;
@@ -127,7 +127,7 @@ bool limit_take(struct heap *h, size_t bytes)
 
 void limit_give(struct heap *h, size_t bytes)
 {
-    int64_t advance = advance_of(h->arena->module);
+    int64_t advance = limit_advance(h->arena->module);
     h->credit += (int64_t)bytes;
     if (h->credit > 2 * advance) {
         limit_uncharge(h->arena->module, (size_t)(h->credit - advance));

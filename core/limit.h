@@ -26,6 +26,9 @@ bool limit_take(struct heap *heap, size_t bytes);
 void limit_give(struct heap *heap, size_t bytes);
 void limit_return_credit(struct heap *heap); /* all of it */
 
+/* What a thread takes in advance of a module's limit, or may keep of what it freed: bytes. */
+int64_t limit_advance(const struct module *module);
+
 /* Sets the limits of all modules (or one) from a policy. */
 void limits_follow(const struct policy *policy);
 void limit_follow_module(const struct policy *policy, struct module *module);

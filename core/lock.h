@@ -3,7 +3,7 @@
  * Order: a thread that holds a lock may take only locks further down.
  *
  *     reload          one load of a policy at a time                      (core/reload.c)
- *     maintenance     purging, trimming, ending arenas                    (core/arena.c)
+ *     maintenance     purging, trimming, ending arenas                    (core/arena_purge.c, arena.c)
  *     threads         the list of thread records; holding threads         (core/thread.c)
  *     registry        the list of backends                                (core/registry.c)
  *     modules         names and overrides                                 (core/module.c)

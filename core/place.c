@@ -11,6 +11,8 @@
 #include "core/phase.h"
 #include "core/thread.h"
 
+_Atomic uint8_t place_known_pages[PLACE_KNOWN_PAGES / 8];
+
 /* `doubtful`: p may be anything; the backend is asked whether it is an object before anything else. */
 static struct place_of find(const void *p, bool doubtful)
 {

@@ -5,6 +5,7 @@
 #include "core/alloc_parts.h"
 #include "core/header.h"
 #include "core/limit.h"
+#include "core/magazine.h"
 #include "core/phase.h"
 #include "core/phase_check.h"
 #include "core/place.h"
@@ -35,6 +36,7 @@ static void *realloc_in_section(struct thread *t, const struct place_of *at, voi
     size_t padding = (size_t)((char *)p - (char *)base);
     if (padding > HEADER_SIZE || size > HEADER_SIZE_MAX - HEADER_SIZE)
         return NULL;
+    size = magazine_size(a, size);
     if (header && size < ALLOC_OBJECT_MIN)
         size = ALLOC_OBJECT_MIN;
     bool charge = !arena_keeps_limit(a);
@@ -56,6 +58,10 @@ static void *realloc_in_section(struct thread *t, const struct place_of *at, voi
         return NULL;
     }
     usable -= padding;
+    if (header && arena_uses_magazines(a) && size <= MAGAZINE_SIZE_MAX)
+        usable = size;
+    if (!header && arena_uses_magazines(a))
+        magazine_note_class(q, usable);
     if (header)
         header_write(q + padding, a->id, usable, padding);
     if (charge && usable < at->usable)

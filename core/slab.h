@@ -97,7 +97,7 @@ struct slab_heap {
 /* Capacities of what stands in a bin and is no slab, but looks like one that is always empty. */
 #define SLAB_MARK_BUMP UINT32_MAX /* a cursor, core/bump.h */
 #define SLAB_MARK_DIRECT \
-    (UINT32_MAX - 1) /* a heap whose backend is asked for each object, core/arena.h */
+    (UINT32_MAX - 1) /* base is a heap whose backend is asked for each object, core/arena.h */
 
 /* An always empty slab, so that the fast path needs no NULL check. Never written. */
 extern struct slab slab_none;

@@ -206,8 +206,9 @@ static size_t foreign_purge(void (*give_back)(void), unsigned flags, uint64_t *n
 /* The entries that are the same for every such plugin. */
 #define FOREIGN_OPS                                                                              \
     .abi_version = SLUICE_BACKEND_ABI_VERSION, .struct_size = sizeof(struct sluice_backend_ops), \
-    .arena_create = foreign_create, .arena_destroy = foreign_destroy, .alloc = foreign_alloc,    \
-    .free = foreign_free, .usable_size = foreign_usable_size, .realloc = foreign_realloc,        \
+    .capabilities = SLUICE_BACKEND_MAGAZINES, .arena_create = foreign_create,                    \
+    .arena_destroy = foreign_destroy, .alloc = foreign_alloc, .free = foreign_free,              \
+    .usable_size = foreign_usable_size, .realloc = foreign_realloc,                              \
     .thread_exit = foreign_thread_exit
 
 #endif

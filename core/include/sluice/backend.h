@@ -39,7 +39,12 @@ enum {
     SLUICE_BACKEND_KEEPS_LIMIT =
         1u << 3, /* charges the module's limit itself with sluice_arena_charge() */
     SLUICE_BACKEND_BUMPS =
-        1u << 4 /* thread states begin with a cursor of core/bump.h. For backends inside the tree */
+        1u
+        << 4, /* thread states begin with a cursor of core/bump.h. For backends inside the tree */
+    SLUICE_BACKEND_MAGAZINES =
+        1u
+        << 5 /* freed objects of up to 4 KiB may wait in their thread for its next allocation. With
+                   OWNS_ADDRESS_SPACE: objects that begin in the same page of 4 KiB are of one size */
 };
 
 /* ---- Parameters: what a policy may write beside `kind:` ----------------------------------------------------------- */
