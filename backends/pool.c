@@ -369,6 +369,24 @@ static int pool_check(void *arena, const void *p)
            offset / s->object_size < s->carved;
 }
 
+static uint64_t pool_live_bytes(void *arena)
+{
+    struct pool_arena *a = arena;
+    uint64_t bytes = 0;
+    lock_acquire(&a->lock);
+    pool_renew_chunks(a);
+    for (int free = 0; free < SLAB_PIECES; free++)
+        for (struct slab_chunk *c = a->by_free[free]; c != NULL;
+             c = (struct slab_chunk *)c->chunk.next)
+            for (uint32_t used = ~c->free_pieces; used != 0; used &= used - 1) {
+                unsigned i = (unsigned)__builtin_ctz(used);
+                if (slab_is_head(c, i))
+                    bytes += slab_live(&c->slab[i]) * c->slab[i].object_size;
+            }
+    lock_release(&a->lock);
+    return bytes;
+}
+
 static void pool_stats(void *arena, struct sluice_backend_stats *out)
 {
     struct pool_arena *a = arena;
@@ -604,4 +622,5 @@ const struct sluice_backend_ops pool_ops = {
     .configure = pool_configure,
     .slab_event = pool_slab_event,
     .thread_flush = pool_thread_flush,
+    .live_bytes = pool_live_bytes,
 };

@@ -72,6 +72,8 @@ void arena_usage(struct sluice_arena *a, struct arena_usage *out)
 static uint64_t arena_live(struct sluice_arena *a)
 {
     struct arena_usage usage = {0};
+    if (a->ops->live_bytes != NULL && !arena_is_watched(a))
+        return a->ops->live_bytes(a->instance);
     if (counts(a))
         arena_usage(a, &usage);
     else

@@ -172,8 +172,13 @@ struct sluice_backend_ops {
     void (*slab_event)(void *arena, void **thread_state, void *slab);
 
     /* Makes a thread's caches visible to purge(): the thread is held outside the allocator meanwhile and has not used its
-     * current slabs for a while. Runs on any thread. Frees that wait in queues are carried out. */
+     * current slabs for a while. Runs on any thread. Frees that wait in queues are carried out. Sluice calls it before a
+     * purge with SLUICE_PURGE_FORCE where there are magazines. */
     void (*thread_flush)(void *arena, void *thread_state);
+
+    /* With SLUICE_BACKEND_COUNTS: live_bytes of stats() by itself, for peaks. Called often where memory grows and shrinks;
+     * NULL: stats() is asked. */
+    uint64_t (*live_bytes)(void *arena);
 };
 
 /* ---- Services that backends may use -------------------------------------------------------------------------------- */
