@@ -204,6 +204,23 @@ static size_t usable_size(void *arena, const void *p)
                                     : mmap_shared_size((const struct mmap_chunk *)home, p);
 }
 
+/* From this size on an object that grows gets a chunk run, where the next steps need no other place. */
+#define PAGES_TO_GROW (((size_t)256 << 10) / PAGE_MAP_PAGE)
+
+/* Another place for an object that has outgrown its own; NULL: not from here. */
+static void *move_to_grow(struct mmap_arena *a, struct mmap_home *home, void *p, size_t pages)
+{
+    size_t had = usable_size(a, p);
+    if (pages < PAGES_TO_GROW || pages * PAGE_MAP_PAGE <= had)
+        return NULL;
+    if (home->kind == MMAP_LARGE)
+        return mmap_large_grow(a, (struct mmap_run *)home, pages);
+    void *moved = mmap_large_outgrow(a, p, had, pages);
+    if (moved != NULL)
+        mmap_shared_free(a, (struct mmap_chunk *)home, p);
+    return moved;
+}
+
 static void *resize(void *arena, void **thread_state, void *p, size_t size, size_t *usable)
 {
     struct mmap_home *home = home_of(p);
@@ -214,7 +231,7 @@ static void *resize(void *arena, void **thread_state, void *p, size_t size, size
     bool done = home->kind == MMAP_LARGE
                     ? mmap_large_resize(arena, (struct mmap_run *)home, pages)
                     : mmap_shared_resize(arena, (struct mmap_chunk *)home, p, pages);
-    if (!done)
+    if (!done && (p = move_to_grow(arena, home, p, pages)) == NULL)
         return NULL;
     *usable = usable_size(arena, p);
     return p;

@@ -62,6 +62,7 @@ struct mmap_run {
     uint32_t freed_ms;
     bool is_live;
     bool is_split; /* advice on huge pages holds for a part of it */
+    bool is_moved; /* its pages were another run's: a mapping of its own */
 };
 
 enum mmap_huge { MMAP_HUGE_NEVER, MMAP_HUGE_AUTO, MMAP_HUGE_ALWAYS };
@@ -130,6 +131,11 @@ void *mmap_large_alloc(struct mmap_arena *a, size_t pages, size_t alignment, boo
                        size_t *usable);
 size_t mmap_large_free(struct mmap_arena *a, struct mmap_run *r, void *p);
 bool mmap_large_resize(struct mmap_arena *a, struct mmap_run *r, size_t pages);
+
+/* An object that outgrew its place gets a run with room to grow twice as large, and its content, where that needs no copy of
+ * much: the pages of a run are moved. NULL: no memory or the limit forbids, and the object is as it was. */
+void *mmap_large_grow(struct mmap_arena *a, struct mmap_run *r, size_t pages);
+void *mmap_large_outgrow(struct mmap_arena *a, const void *p, size_t had, size_t pages);
 size_t mmap_large_purge(struct mmap_arena *a, uint32_t age_ms, uint32_t *next_ms);
 void mmap_large_end_all(struct mmap_arena *a); /* as mmap_shared_end_all() */
 void mmap_large_drop_all(struct mmap_arena *a);

@@ -4,6 +4,8 @@
  *   |<-------- pages: the object, 4 KiB units -------->|  untouched |
  *   |<-- whole 2 MiB pieces: huge pages -->|
  *
+ * An object that outgrows its run gets one of twice the size, and its pages are moved there, not copied.
+ *
  * Invariant: everything in a run behind `pages` is zero and not resident. So growing inside the
  * run needs no system call, and a tail shorter than 2 MiB never becomes a huge page that would
  * hold more than was asked for.
@@ -26,6 +28,11 @@
 #define TRIES_PER_BIN 8
 
 static _Atomic int split_runs;
+
+/* The same for runs whose pages were moved to them. */
+#define MOVED_RUNS_MAX 4096
+
+static _Atomic int moved_runs;
 
 /* ---- Lists. In the lock. --------------------------------------------------------------------- */
 
@@ -128,7 +135,9 @@ static void advise(const struct mmap_arena *a, struct mmap_run *r, size_t from)
 
 static void drop_pages(struct mmap_run *r, size_t from, size_t to);
 
-static struct mmap_run *run_create(struct mmap_arena *a, size_t pages, size_t alignment, bool zero)
+/* `capacity` pages of address space at least. */
+static struct mmap_run *run_create(struct mmap_arena *a, size_t pages, size_t capacity,
+                                   size_t alignment, bool zero)
 {
     struct mmap_run *r = sluice_metadata_alloc(sizeof *r);
     if (r == NULL)
@@ -136,14 +145,14 @@ static struct mmap_run *run_create(struct mmap_arena *a, size_t pages, size_t al
     r->home.kind = MMAP_LARGE;
     bool stale = false; /* what somebody left, and the kernel did not take yet, will do */
     r->home.base =
-        zero ? sluice_chunk_acquire(a->owner, pages * PAGE_MAP_PAGE, alignment)
-             : sluice_chunk_acquire_any(a->owner, pages * PAGE_MAP_PAGE, alignment, &stale);
+        zero ? sluice_chunk_acquire(a->owner, capacity * PAGE_MAP_PAGE, alignment)
+             : sluice_chunk_acquire_any(a->owner, capacity * PAGE_MAP_PAGE, alignment, &stale);
     if (r->home.base == NULL) {
         sluice_metadata_free(r, sizeof *r);
         return NULL;
     }
     r->pages = pages;
-    r->capacity = (pages + CHUNK_PAGES - 1) / CHUNK_PAGES * CHUNK_PAGES;
+    r->capacity = (capacity + CHUNK_PAGES - 1) / CHUNK_PAGES * CHUNK_PAGES;
     sluice_chunk_set_data(r->home.base, r);
     if (pages < r->capacity || a->huge == MMAP_HUGE_NEVER)
         chunk_set_huge(chunk_of(r->home.base), false);
@@ -152,12 +161,20 @@ static struct mmap_run *run_create(struct mmap_arena *a, size_t pages, size_t al
     return r;
 }
 
-static void run_destroy(struct mmap_arena *a, struct mmap_run *r)
+/* `clean`: it has no pages. */
+static void run_destroy_as(struct mmap_run *r, bool clean)
 {
-    chunk_release(chunk_of(r->home.base), false);
+    chunk_release(chunk_of(r->home.base), clean);
     if (r->is_split)
         atomic_fetch_sub_explicit(&split_runs, 1, memory_order_relaxed);
+    if (r->is_moved)
+        atomic_fetch_sub_explicit(&moved_runs, 1, memory_order_relaxed);
     sluice_metadata_free(r, sizeof *r);
+}
+
+static void run_destroy(struct mmap_run *r)
+{
+    run_destroy_as(r, false);
 }
 
 /* Makes [from, to) of a run zero and not resident. */
@@ -210,7 +227,7 @@ void *mmap_large_alloc(struct mmap_arena *a, size_t pages, size_t alignment, boo
     struct mmap_run *r = reuse(a, pages, alignment, zero);
     if (r != NULL)
         return r->home.base;
-    r = run_create(a, pages, alignment, zero);
+    r = run_create(a, pages, pages, alignment, zero);
     if (r == NULL) {
         sluice_arena_uncharge(a->owner, bytes);
         return NULL;
@@ -249,7 +266,7 @@ size_t mmap_large_free(struct mmap_arena *a, struct mmap_run *r, void *p)
     }
     lock_release(&a->lock);
     if (!keep) {
-        run_destroy(a, r);
+        run_destroy(r);
         sluice_arena_uncharge(a->owner, bytes);
     }
     return bytes;
@@ -279,6 +296,97 @@ bool mmap_large_resize(struct mmap_arena *a, struct mmap_run *r, size_t pages)
     return true;
 }
 
+/* The idle run that was freed first goes back. In the lock, which is left meanwhile. Returns the bytes. */
+static size_t give_oldest(struct mmap_arena *a)
+{
+    struct mmap_run *r = a->oldest;
+    size_t bytes = r->pages * PAGE_MAP_PAGE;
+    idle_remove(a, r);
+    a->kept_bytes -= bytes;
+    a->record_bytes -= sizeof *r;
+    lock_release(&a->lock);
+    run_destroy(r);
+    mmap_uncharge_kept(a, bytes);
+    lock_acquire(&a->lock);
+    return bytes;
+}
+
+/* A run of zeros with room to grow, where there is so much address space. What is idle is of no use to it, so as many pages
+ * of that go as there will be new ones. */
+static struct mmap_run *create_to_grow(struct mmap_arena *a, size_t pages, size_t more)
+{
+    lock_acquire(&a->lock);
+    for (size_t given = 0; given < more * PAGE_MAP_PAGE && a->oldest != NULL;)
+        given += give_oldest(a);
+    lock_release(&a->lock);
+    struct mmap_run *r = run_create(a, pages, 2 * pages, SLUICE_CHUNK_SIZE, true);
+    return r != NULL ? r : run_create(a, pages, pages, SLUICE_CHUNK_SIZE, true);
+}
+
+/* The pages of r become those of `to`; false: they had to be copied. */
+static bool move_pages(struct mmap_run *r, struct mmap_run *to)
+{
+    size_t bytes = r->pages * PAGE_MAP_PAGE;
+    if (atomic_load_explicit(&moved_runs, memory_order_relaxed) >= MOVED_RUNS_MAX ||
+        !os_move_pages(r->home.base, to->home.base, bytes)) {
+        memcpy(to->home.base, r->home.base, bytes);
+        return false;
+    }
+    to->is_moved = true;
+    atomic_fetch_add_explicit(&moved_runs, 1, memory_order_relaxed);
+    chunk_of(to->home.base)->mixed = true; /* advice moves with the pages */
+    to->is_split = r->is_split;
+    r->is_split = false;
+    return true;
+}
+
+void *mmap_large_grow(struct mmap_arena *a, struct mmap_run *r, size_t pages)
+{
+    size_t had = r->pages; /* the caller's object: nobody else changes it */
+    if (a->huge == MMAP_HUGE_ALWAYS)
+        pages = (pages + CHUNK_PAGES - 1) / CHUNK_PAGES * CHUNK_PAGES;
+    if (!mmap_charge(a, (pages - had) * PAGE_MAP_PAGE))
+        return NULL;
+    struct mmap_run *to = create_to_grow(a, pages, pages - had);
+    if (to == NULL) {
+        sluice_arena_uncharge(a->owner, (pages - had) * PAGE_MAP_PAGE);
+        return NULL;
+    }
+    bool clean = move_pages(r, to);
+    advise(a, to, clean ? had : 0);
+    to->is_live = true;
+    lock_acquire(&a->lock);
+    unlink_from(&a->large, r);
+    push(&a->large, to);
+    a->live_bytes += (pages - had) * PAGE_MAP_PAGE;
+    lock_release(&a->lock);
+    void *p = to->home.base;
+    run_destroy_as(r, clean);
+    return p;
+}
+
+void *mmap_large_outgrow(struct mmap_arena *a, const void *p, size_t had, size_t pages)
+{
+    size_t bytes = pages * PAGE_MAP_PAGE;
+    if (!mmap_charge(a, bytes))
+        return NULL;
+    struct mmap_run *to = create_to_grow(a, pages, pages);
+    if (to == NULL) {
+        sluice_arena_uncharge(a->owner, bytes);
+        return NULL;
+    }
+    advise(a, to, 0);
+    memcpy(to->home.base, p, had);
+    to->is_live = true;
+    lock_acquire(&a->lock);
+    push(&a->large, to);
+    a->record_bytes += sizeof *to;
+    a->live_bytes += bytes;
+    a->allocated++;
+    lock_release(&a->lock);
+    return to->home.base;
+}
+
 size_t mmap_large_purge(struct mmap_arena *a, uint32_t age_ms, uint32_t *next_ms)
 {
     size_t total = 0;
@@ -292,15 +400,7 @@ size_t mmap_large_purge(struct mmap_arena *a, uint32_t age_ms, uint32_t *next_ms
                 *next_ms = age_ms - age;
             break;
         }
-        size_t bytes = r->pages * PAGE_MAP_PAGE;
-        idle_remove(a, r);
-        a->kept_bytes -= bytes;
-        a->record_bytes -= sizeof *r;
-        lock_release(&a->lock);
-        run_destroy(a, r);
-        mmap_uncharge_kept(a, bytes);
-        total += bytes;
-        lock_acquire(&a->lock);
+        total += give_oldest(a);
     }
     lock_release(&a->lock);
     return total;
@@ -312,7 +412,7 @@ static void drop_idle(struct mmap_arena *a)
         struct mmap_run *r = a->oldest;
         idle_remove(a, r);
         a->record_bytes -= sizeof *r;
-        run_destroy(a, r);
+        run_destroy(r);
     }
 }
 
@@ -336,6 +436,6 @@ void mmap_large_drop_all(struct mmap_arena *a)
         struct mmap_run *r = a->large;
         unlink_from(&a->large, r);
         a->record_bytes -= sizeof *r;
-        run_destroy(a, r);
+        run_destroy(r);
     }
 }

@@ -95,6 +95,19 @@ bool os_purge(void *p, size_t size)
     return ok;
 }
 
+bool os_move_pages(void *from, void *to, size_t size)
+{
+#if defined(MREMAP_DONTUNMAP)
+    int saved = errno;
+    bool ok = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == to;
+    errno = saved;
+    return ok;
+#else
+    (void)from, (void)to, (void)size;
+    return false;
+#endif
+}
+
 bool os_lazy_free(void *p, size_t size)
 {
     int saved = errno;

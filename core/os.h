@@ -21,6 +21,11 @@ bool os_unmap(void *p, size_t size);
 /* Drops the pages: the next read sees zero. false: the kernel refused and the content may be old. */
 bool os_purge(void *p, size_t size);
 
+/* Moves the pages of [from, from + size) to `to`, over what is mapped there; what was at `from` reads as zero then. Both are
+ * multiples of a page, in private anonymous mappings, and the kernel keeps a mapping of its own for what was moved. false:
+ * it cannot (before Linux 5.7) or its table of mappings is full, and nothing has changed. */
+bool os_move_pages(void *from, void *to, size_t size);
+
 /* Leaves the pages to the kernel (MADV_FREE): it takes them when it needs memory, without asking; until then a
  * write makes them the program's again, at no cost. The content is old or zero. false: not supported here. */
 bool os_lazy_free(void *p, size_t size);

@@ -280,6 +280,80 @@ END_TEST
 
 /* Where pages cannot be taken away, calloc must be zero all the same, and accounting must add up.
  */
+/* What grows finds room in its place mostly, and takes its pages along where not. */
+START_TEST(what_grows_keeps_its_pages)
+{
+    use(", reuse: 100ms");
+    size_t size = 100 * KIB, moves = 0;
+    char *p = touched(size);
+    test_fill(p, size, 1);
+    while (size < 64 * MIB) {
+        size_t had = size;
+        size += size / 4;
+        char *q = sluice_realloc(module, p, size);
+        ck_assert_ptr_nonnull(q);
+        moves += q != p && size > 2 * MIB;
+        p = q;
+        ck_assert(test_is_filled(p, had, 1));
+        test_fill(p, size, 1);
+        ck_assert_uint_eq(stats_of(module).live_bytes, sluice_usable_size(p));
+        ck_assert_uint_eq(stats_of(module).live_objects, 1);
+        if (!SANITIZED)
+            ck_assert_uint_ge(resident_between(p, size), size); /* none of it was left behind */
+    }
+    ck_assert_uint_le(moves, 6); /* 2, 4, ... 64 MiB */
+    ck_assert_uint_le(held_by(module), stats_of(module).live_bytes + stats_of(module).cached_bytes);
+    sluice_free(p);
+    sluice_trim(module);
+    ck_assert_uint_eq(held_by(module), 0);
+    ck_assert_uint_eq(stats_of(module).allocated_objects, stats_of(module).freed_objects);
+}
+END_TEST
+
+/* Two copies of it would be beyond the limit. */
+START_TEST(what_grows_is_charged_once)
+{
+    use_policy("default: mmap\nmodules:\n  blocks: {route: [{to: mmap}], limit: {hard: 24MiB}}\n");
+    module = use_module("blocks");
+    char *p = touched(9 * MIB);
+    test_fill(p, 9 * MIB, 2);
+    p = sluice_realloc(module, p, 17 * MIB);
+    ck_assert_ptr_nonnull(p);
+    ck_assert(test_is_filled(p, 9 * MIB, 2));
+    ck_assert_uint_eq(held_by(module), 17 * MIB);
+    errno = 0;
+    ck_assert_ptr_null(sluice_realloc(module, p, 40 * MIB));
+    ck_assert_int_eq(errno, ENOMEM);
+    ck_assert(test_is_filled(p, 9 * MIB, 2));
+    sluice_free(p);
+    ck_assert_uint_eq(held_by(module), 0);
+}
+END_TEST
+
+/* Each move leaves the kernel with a mapping more; they are bounded, and go with the memory. */
+START_TEST(what_grows_leaves_few_mappings)
+{
+    use("");
+    for (int i = 0; i < TESTING_SCALE(400); i++) {
+        char *p = touched(3 * MIB);
+        p = sluice_realloc(module, p, 5 * MIB);
+        p[5 * MIB - 1] = 1;
+        p = sluice_realloc(module, p, 11 * MIB);
+        ck_assert_int_eq(p[0], 1);
+        ck_assert_int_eq(p[5 * MIB - 1], 1);
+        sluice_free(p);
+    }
+    size_t before = mapping_count();
+    ck_assert_uint_le(before, 700);
+    void *many[100];
+    for (size_t i = 0; i < LENGTH(many); i++)
+        many[i] = sluice_realloc(module, touched(2 * MIB), 3 * MIB);
+    ck_assert_uint_le(mapping_count(), before + 4 * LENGTH(many));
+    for (size_t i = 0; i < LENGTH(many); i++)
+        sluice_free(many[i]);
+}
+END_TEST
+
 START_TEST(locked_in_memory)
 {
     static const size_t sizes[] = {64 * KIB, 3 * MIB};
@@ -293,6 +367,9 @@ START_TEST(locked_in_memory)
             ck_assert_ptr_nonnull(p);
             ck_assert(test_is_zero(p, sizes[i]));
             memset(p, 1, sizes[i]);
+            p = sluice_realloc(module, p, 3 * sizes[i]); /* 9 MiB: another run */
+            ck_assert_int_eq(p[sizes[i] - 1], 1);
+            memset(p, 1, 3 * sizes[i]);
             p = sluice_realloc(module, p, sizes[i] / 2);
             sluice_free(p);
         }
@@ -409,6 +486,9 @@ int main(void)
     tcase_add_test(tc, tail_is_no_huge_page);
     tcase_add_loop_test(tc, huge_pages_where_wanted, 0, 3);
     tcase_add_loop_test(tc, small_ones_share_huge_pages_where_wanted, 0, 2);
+    tcase_add_test(tc, what_grows_keeps_its_pages);
+    tcase_add_test(tc, what_grows_is_charged_once);
+    tcase_add_test(tc, what_grows_leaves_few_mappings);
     tcase_add_test(tc, locked_in_memory);
     tcase_add_test(tc, reset_drops_everything);
     tcase_add_test(tc, check_knows_objects);

@@ -26,6 +26,10 @@ int bench_bump(const struct bench_options *options, sluice_module region, sluice
 /* `bench turns WORK`: a child of the above, with another malloc. */
 int bench_turns(const char *work);
 
+/* `bench works`: names, what they are, and whether all is free at their end; `bench work`: does one, see work.c. */
+int bench_works(void);
+int bench_work(const char *name, size_t part);
+
 /* `bench measure`, for programs.py. command ends with NULL. Returns the command's exit status. */
 int bench_measure(const char *file, char **command);
 

@@ -1,5 +1,6 @@
 /* main.c - bench [--quick] [NAME…]: runs the benchmarks of those names, or all. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <sluice/sluice.h>
@@ -39,6 +40,10 @@ int main(int argc, char **argv)
         return bench_measure(argv[2], argv + 3);
     if (argc == 3 && strcmp(argv[1], "turns") == 0)
         return bench_turns(argv[2]);
+    if (argc == 2 && strcmp(argv[1], "works") == 0)
+        return bench_works();
+    if ((argc == 3 || argc == 4) && strcmp(argv[1], "work") == 0)
+        return bench_work(argv[2], argc == 4 ? strtoull(argv[3], NULL, 10) : 1);
     struct bench_options options = {0};
     bool chosen[COUNT] = {false}, any = false;
     for (int i = 1; i < argc; i++) {

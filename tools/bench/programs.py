@@ -8,25 +8,18 @@ BENCH is the program `bench`, which measures (tools/bench/measure.c), LIBRARY li
 """
 import argparse
 import glob
-import math
 import os
 import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 
+import rounds
+
 SCRIPTS = "tests/programs"
 NOT_PROGRAMS = {"head", "programs_test"}
-# libc.so.6 first: some programs are linked to another allocator (redis-server, to jemalloc).
-CONTENDERS = {
-    "glibc": "libc.so.6",
-    "jemalloc": "libjemalloc.so.2",
-    "mimalloc": "libmimalloc.so.2",
-    "sluice": None,
-    "sluice auto": None,
-}
+CONTENDERS = {name: library for name, library in rounds.CONTENDERS.items() if name != "tcmalloc"} | {"sluice auto": None}
 AUTO = "{sluice: 1, attribution: auto}\n"
 
 
@@ -35,8 +28,7 @@ def read_arguments():
     parser.add_argument("bench")
     parser.add_argument("library")
     parser.add_argument("programs", nargs="*", metavar="PROGRAM")
-    parser.add_argument("--quick", action="store_true", help="one short round: a look whether it runs")
-    parser.add_argument("--rounds", type=int, default=5)
+    rounds.add_options(parser)
     parser.add_argument("--scale", type=int, default=2, help="work: 1 is that of the tests")
     arguments = parser.parse_intermixed_args()
     if arguments.quick:
@@ -57,7 +49,7 @@ def environment(contender, library, policy):
 
 
 def run(program, scale, bench, words, folder):
-    """(CPU s, wall s, peak MiB) of one run; time is for a unit of work where a script counts them. None: it failed."""
+    """The figures of one run; time is for a unit of work where a script counts them. None: it failed."""
     work, usage = folder + "/work", folder + "/usage"
     shutil.rmtree(work, ignore_errors=True)
     os.mkdir(work)
@@ -78,11 +70,10 @@ def run(program, scale, bench, words, folder):
     with open(work + "/wall", encoding="utf-8") as lines:
         wall = sum(float(line) for line in lines)
     cpu = sum(user + system for user, system, _ in processes)
-    return cpu / units, wall / units, max(peak for _, _, peak in processes) / 1024
+    return {"cpu s": cpu / units, "wall s": wall / units, "peak MiB": max(peak for _, _, peak in processes) / 1024}
 
 
 def collect(arguments, folder):
-    """program -> contender -> list of results."""
     policy, library, bench = folder + "/auto.yaml", folder + "/libsluice-preload.so", folder + "/bench"
     with open(policy, "w", encoding="utf-8") as file:
         file.write(AUTO)
@@ -90,36 +81,9 @@ def collect(arguments, folder):
     shutil.copy(arguments.library, library)
     shutil.copy(arguments.bench, bench)
     os.chmod(folder, 0o755)
-    results = {program: {contender: [] for contender in CONTENDERS} for program in arguments.programs}
-    for turn in range(arguments.rounds):
-        for program in arguments.programs:
-            print(f"round {turn + 1} of {arguments.rounds}: {program}", file=sys.stderr)
-            for contender in CONTENDERS:
-                words = environment(contender, library, policy)
-                result = run(program, arguments.scale, bench, words, folder)
-                if result is not None:
-                    results[program][contender].append(result)
-    return results
-
-
-def print_table(results, which, what):
-    others = list(CONTENDERS)[1:]
-    print(f"\n{what:<28}{'glibc':>10}" + "".join(f"{name:>13}" for name in others))
-    logs = {name: [] for name in others}
-    for program, by_contender in results.items():
-        medians = {name: statistics.median(r[which] for r in list_) if list_ else None
-                   for name, list_ in by_contender.items()}
-        base = medians["glibc"]
-        row = f"  {program:<26}" + (f"{base:>10.2f}" if base else f"{'-':>10}")
-        for name in others:
-            if base and medians[name]:
-                logs[name].append(math.log(medians[name] / base))
-                row += f"{medians[name] / base:>13.2f}"
-            else:
-                row += f"{'FAILED':>13}"
-        print(row)
-    print(f"  {'geometric mean':<26}{1:>10.2f}" +
-          "".join(f"{math.exp(statistics.mean(logs[name])):>13.2f}" if logs[name] else f"{'-':>13}" for name in others))
+    return rounds.in_turns(
+        arguments.programs, CONTENDERS, arguments.rounds,
+        lambda program, contender: run(program, arguments.scale, bench, environment(contender, library, policy), folder))
 
 
 def main():
@@ -129,12 +93,12 @@ def main():
     print(f"\nReal programs, {arguments.rounds} rounds in turns, scale {arguments.scale}; "
           f"{os.cpu_count()} processors, Linux {platform.release()}")
     print("The column of glibc is absolute, the others are ratios of medians to it; below 1 is less than glibc.")
-    print_table(results, 0, "CPU time, s")
-    print_table(results, 1, "wall time, s")
-    print_table(results, 2, "peak resident, MiB")
+    rounds.print_ratios(results, "cpu s", "CPU time, s")
+    rounds.print_ratios(results, "wall s", "wall time, s")
+    rounds.print_ratios(results, "peak MiB", "peak resident, MiB")
     print("\nCPU time: of the program and its children, user and system. Peak: of the largest of its processes. nginx: CPU and"
           "\nwall time of 100,000 requests. sluice: the built-in policy; sluice auto: a module for each library.")
-    return any(not list_ for by_contender in results.values() for list_ in by_contender.values())
+    return rounds.finish(arguments, "programs", results, "cpu s", "CPU time of real programs")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,19 @@
+/* works.h - work that is like a program's: each takes a process of its own, under whoever is malloc there. */
+#ifndef SLUICE_TOOLS_BENCH_WORKS_H
+#define SLUICE_TOOLS_BENCH_WORKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct work {
+    const char *name, *what;
+    size_t (*run)(
+        size_t n); /* n units of work; returns its operations, which times are divided by */
+    size_t n;      /* about half a second of them */
+    bool rests;    /* all is free at its end, and a program would want it back */
+};
+
+extern const struct work works[];
+extern const size_t work_count;
+
+#endif
