@@ -597,7 +597,7 @@ static const struct sluice_param pool_params[POOL_PARAMS] = {
                          .type = SLUICE_PARAM_CHOICE,
                          .default_value = POOL_HUGE_AUTO,
                          .choices = huge_choices,
-                         .help = "whether chunks are huge pages; auto: from the fifth chunk on"},
+                         .help = "whether chunks are huge pages; auto: from the fifth chunk on, where slabs are well used"},
 };
 
 const struct sluice_backend_ops pool_ops = {

@@ -12,6 +12,9 @@
  * first object. */
 #define HUGE_FROM_CHUNKS 4
 
+/* Chunks that are looked at for that, at most. */
+#define DENSITY_LOOKS 8
+
 uint32_t pool_ms(uint64_t now_ns)
 {
     uint32_t ms = (uint32_t)(now_ns / 1000000);
@@ -111,14 +114,31 @@ static void note_unused(struct pool_arena *a, struct slab_chunk *c)
     a->used[c->index] = *last;
 }
 
-/* `auto`: not for a program that gives everything back again and again (malloc_trim), as each new huge page has to be cleared
+/* Is what the slabs in use have handed out so far seven eighths of them at least? Where many threads have a little of many
+ * sizes each, it is not, and huge pages would make all of it resident. Looks at some chunks. */
+static bool is_dense(const struct pool_arena *a)
+{
+    uint64_t touched = 0, taken = 0;
+    for (size_t at = 0; at < a->used_count; at += a->used_count / DENSITY_LOOKS + 1) {
+        const struct slab_chunk *c = a->used[at].chunk;
+        taken += (SLAB_PIECES - free_count(c)) * SLAB_PIECE_SIZE;
+        for (uint32_t used = ~c->free_pieces; used != 0; used &= used - 1) {
+            unsigned i = (unsigned)__builtin_ctz(used);
+            if (slab_is_head(c, i))
+                touched += (uint64_t)c->slab[i].carved * c->slab[i].object_size;
+        }
+    }
+    return touched >= taken - taken / 8;
+}
+
+/* `auto`: nor for a program that gives everything back again and again (malloc_trim), as each new huge page has to be cleared
  * whole, however little of it is used by then. */
 static bool wants_huge(const struct pool_arena *a)
 {
     uint64_t huge = pool_value(a, POOL_HUGE_PAGES);
     if (huge != POOL_HUGE_AUTO)
         return huge == POOL_HUGE_ALWAYS;
-    if (a->chunk_count < HUGE_FROM_CHUNKS)
+    if (a->chunk_count < HUGE_FROM_CHUNKS || !is_dense(a))
         return false;
     uint32_t after_ms = (uint32_t)(pool_value(a, POOL_PURGE_AFTER) / 1000000);
     return a->trimmed_ms == 0 || pool_ms(os_now()) - a->trimmed_ms >= after_ms;

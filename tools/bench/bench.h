@@ -19,6 +19,11 @@ int bench_pair(const struct bench_options *options);
 int bench_set(const struct bench_options *options);
 int bench_attribution(const struct bench_options *options);
 int bench_phases(const struct bench_options *options);
+int bench_reload(const struct bench_options *options);
+int bench_overhead(const struct bench_options *options);
+
+/* `bench resident`: prints the bytes that this process is resident with; a child of bench_overhead(). */
+int bench_resident(void);
 
 /* The part of bench_phases() that looks at allocation. The modules are bound to the phases "region" and "pool". */
 int bench_bump(const struct bench_options *options, sluice_module region, sluice_module pool);

@@ -15,6 +15,10 @@ static const struct {
     {"set", "10,000 objects replaced in random order", bench_set},
     {"attribution", "what it costs to find out who calls malloc", bench_attribution},
     {"phases", "the end of a phase against freeing its objects one by one", bench_phases},
+    {"reload", "the largest times of a malloc while policies are reloaded, and phases end",
+     bench_reload},
+    {"overhead", "memory of many modules and threads, empty modules, an idle process",
+     bench_overhead},
 };
 
 #define COUNT (sizeof benches / sizeof *benches)
@@ -40,6 +44,8 @@ int main(int argc, char **argv)
         return bench_measure(argv[2], argv + 3);
     if (argc == 3 && strcmp(argv[1], "turns") == 0)
         return bench_turns(argv[2]);
+    if (argc == 2 && strcmp(argv[1], "resident") == 0)
+        return bench_resident();
     if (argc == 2 && strcmp(argv[1], "works") == 0)
         return bench_works();
     if ((argc == 3 || argc == 4) && strcmp(argv[1], "work") == 0)

@@ -1,7 +1,6 @@
 /* work.c - bench work NAME [PART]: does one of works.h once, or 1/PART of it, and says what it took, for works.py:
  * "OPERATIONS WALL CPU PEAK REST": ns for all operations together, and bytes: the most that was resident, and what is so a
  * second after the end beyond what was before (Rss less LazyFree; 0 where memory may stay). */
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "tools/bench/bench.h"
+#include "tools/bench/resident.h"
 #include "tools/bench/series.h"
 #include "tools/bench/works.h"
 
@@ -20,27 +20,6 @@ static uint64_t cpu_now(void)
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* A line "NAME:  123 kB" of a file in /proc/self, in bytes. Takes no memory: that would be measured. */
-static uint64_t read_line(const char *file, const char *name)
-{
-    static char text[8192];
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    ssize_t n = 0, got;
-    while (fd >= 0 && n < (ssize_t)sizeof text - 1 &&
-           (got = read(fd, text + n, sizeof text - 1 - (size_t)n)) > 0)
-        n += got;
-    close(fd);
-    text[n] = '\0';
-    const char *at = strstr(text, name);
-    return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10) * 1024;
-}
-
-static uint64_t resident(void)
-{
-    return read_line("/proc/self/smaps_rollup", "\nRss:") -
-           read_line("/proc/self/smaps_rollup", "\nLazyFree:");
 }
 
 #define WARM_UP ((size_t)512 << 20)
@@ -73,14 +52,14 @@ int bench_work(const char *name, size_t part)
     }
     warm_up();
     free(malloc(1)); /* whoever is malloc starts */
-    uint64_t before = resident(), wall = series_now(), cpu = cpu_now();
+    uint64_t before = resident_bytes(), wall = series_now(), cpu = cpu_now();
     size_t operations = w->run(w->n / part);
     wall = series_now() - wall;
     cpu = cpu_now() - cpu;
-    uint64_t peak = read_line("/proc/self/status", "\nVmHWM:"), rest = before;
+    uint64_t peak = resident_peak(), rest = before;
     if (w->rests) {
         nanosleep(&(struct timespec){1, 0}, NULL);
-        rest = resident();
+        rest = resident_bytes();
     }
     printf("%zu %llu %llu %llu %llu\n", operations, (unsigned long long)wall,
            (unsigned long long)cpu, (unsigned long long)peak,

@@ -532,11 +532,11 @@ const struct work works[] = {
     {"server", "4 threads, each soon replaced by another", server, 6000000, false},
     {"text", "lines cut into words, words in a table", text, 1200000, false},
     {"trees", "trees of 1,000 nodes", trees, 4000000, false},
-    {"vectors", "vectors of up to 8 MiB that grow by half", vectors, 2000, true},
-    {"64 KiB", "32 of them kept, touched", large_64k, 30000, true},
-    {"100 KiB", "32 of them kept, touched", large_100k, 20000, true},
-    {"2 MiB", "8 of them kept, touched", large_2m, 800, true},
-    {"32 MiB", "4 of them kept, touched", large_32m, 40, true},
+    {"vectors", "vectors of up to 8 MiB that grow by half", vectors, 4000, true},
+    {"64 KiB", "32 of them kept, touched", large_64k, 1000000, true},
+    {"100 KiB", "32 of them kept, touched", large_100k, 500000, true},
+    {"2 MiB", "8 of them kept, touched", large_2m, 20000, true},
+    {"32 MiB", "4 of them kept, touched", large_32m, 60, true},
 };
 
 const size_t work_count = sizeof works / sizeof *works;

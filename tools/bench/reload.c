@@ -1,0 +1,185 @@
+/* reload.c - what a thread that allocates notices of others: policies that are reloaded a hundred times a second, and phases of
+ * another module that end. Each pair of malloc and free is timed by itself; the largest times are what is asked for. */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <sluice/sluice.h>
+
+#include "tools/bench/bench.h"
+#include "tools/bench/series.h"
+
+#define SLOTS 1000
+
+/* Buckets of an eighth of a power of two. */
+#define BUCKETS 512
+
+struct histogram {
+    uint64_t count[BUCKETS], total, most;
+};
+
+static unsigned bucket_of(uint64_t ns)
+{
+    if (ns < 8)
+        return (unsigned)ns;
+    unsigned bits = 63u - (unsigned)__builtin_clzll(ns);
+    return bits * 8 + (unsigned)(ns >> (bits - 3) & 7);
+}
+
+/* The largest time that belongs there. */
+static double bucket_end(unsigned bucket)
+{
+    if (bucket < 8)
+        return bucket;
+    return (double)((UINT64_C(8) + bucket % 8 + 1) << (bucket / 8 - 3));
+}
+
+static void note(struct histogram *h, uint64_t ns)
+{
+    h->count[bucket_of(ns)]++;
+    h->total++;
+    if (ns > h->most)
+        h->most = ns;
+}
+
+static double percentile(const struct histogram *h, double part)
+{
+    uint64_t below = 0;
+    for (unsigned b = 0; b < BUCKETS; b++) {
+        below += h->count[b];
+        if ((double)below >= part * (double)h->total)
+            return bucket_end(b);
+    }
+    return (double)h->most;
+}
+
+/* ---- Who disturbs --------------------------------------------------------------------------------- */
+
+enum disturbance { NOTHING, RELOADS, PHASES };
+
+static const char *const names[] = {"nothing else", "100 reloads a second",
+                                    "1,000 phases a second"};
+
+static const char *const policies[] = {
+    "sluice: 1\n"
+    "modules:\n"
+    "  measured: {route: [{max_size: 64KiB, to: pool}, {to: mmap}]}\n"
+    "  staged: pool\n"
+    "phases:\n"
+    "  stage: {modules: [staged], backend: pool}\n",
+    "sluice: 1\n"
+    "backends: {small: {kind: pool, retain: 8MiB}}\n"
+    "modules:\n"
+    "  measured: {route: [{max_size: 64KiB, to: small}, {to: mmap}]}\n"
+    "  staged: pool\n"
+    "phases:\n"
+    "  stage: {modules: [staged], backend: pool}\n"};
+
+static _Atomic bool over;
+static _Atomic uint64_t happened;
+static sluice_module measured, staged;
+
+static bool load(unsigned which)
+{
+    if (sluice_policy_load_string(policies[which], strlen(policies[which])) == SLUICE_OK)
+        return true;
+    fprintf(stderr, "bench: %s\n", sluice_error_message());
+    return false;
+}
+
+static void *reload(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 1; !atomic_load(&over); i++) {
+        load(i % 2);
+        atomic_fetch_add(&happened, 1);
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    }
+    return NULL;
+}
+
+static void *end_phases(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&over)) {
+        sluice_phase *instance;
+        if (sluice_phase_begin("stage", &instance) != SLUICE_OK)
+            return NULL;
+        for (unsigned i = 0; i < 100; i++)
+            *(char *)sluice_malloc(staged, 1000) = 1;
+        sluice_phase_end(instance);
+        atomic_fetch_add(&happened, 1);
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    return NULL;
+}
+
+/* ---- Who is disturbed ----------------------------------------------------------------------------- */
+
+static void measure(struct histogram *h, uint64_t ns)
+{
+    static void *slot[SLOTS];
+    uint64_t x = 88172645463325252u, end = series_now() + ns, before = series_now();
+    while (before < end) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        void **at = &slot[x % SLOTS];
+        sluice_free(*at);
+        *at = sluice_malloc(measured, 16 + (x >> 32) % 1000);
+        uint64_t now = series_now();
+        note(h, now - before);
+        before = now;
+    }
+    for (size_t i = 0; i < SLOTS; i++) {
+        sluice_free(slot[i]);
+        slot[i] = NULL;
+    }
+}
+
+int bench_reload(const struct bench_options *options)
+{
+    static struct histogram all[3];
+    static struct series p9999[3];
+    unsigned rounds = options->quick ? 1 : 9;
+    uint64_t turn = options->quick ? 50000000 : 1000000000;
+    uint64_t events[3] = {0};
+    if (!load(0))
+        return 1;
+    measured = sluice_module_register("measured");
+    staged = sluice_module_register("staged");
+    for (unsigned round = 0; round < rounds; round++)
+        for (enum disturbance d = NOTHING; d <= PHASES; d++) {
+            static struct histogram one;
+            pthread_t other;
+            memset(&one, 0, sizeof one);
+            atomic_store(&over, d == NOTHING);
+            atomic_store(&happened, 0);
+            if (pthread_create(&other, NULL, d == PHASES ? end_phases : reload, NULL) != 0)
+                return 1;
+            measure(&one, turn);
+            atomic_store(&over, true);
+            pthread_join(other, NULL);
+            events[d] += atomic_load(&happened);
+            series_add(&p9999[d], percentile(&one, 0.9999));
+            for (unsigned b = 0; b < BUCKETS; b++)
+                all[d].count[b] += one.count[b];
+            all[d].total += one.total;
+            all[d].most = one.most > all[d].most ? one.most : all[d].most;
+        }
+    load(0);
+    printf("\nA free and a malloc of 16 to 1,016 bytes, each timed, while another thread disturbs\n"
+           "%u rounds of %.2f s each; ns, the clock's own time included\n"
+           "%-24s %10s %10s %10s %10s %12s %12s %12s\n",
+           rounds, (double)turn / 1e9, "", "median", "99 %", "99.9 %", "99.99 %", "median of it",
+           "largest", "disturbances");
+    for (enum disturbance d = NOTHING; d <= PHASES; d++)
+        printf("%-24s %10.0f %10.0f %10.0f %10.0f %12.0f %12" PRIu64 " %12" PRIu64 "   %.2f x\n",
+               names[d], percentile(&all[d], 0.5), percentile(&all[d], 0.99),
+               percentile(&all[d], 0.999), percentile(&all[d], 0.9999), series_median(&p9999[d]),
+               all[d].most, events[d], series_median(&p9999[d]) / series_median(&p9999[NOTHING]));
+    printf("ratio: of the medians of the rounds' 99.99th percentiles\n");
+    return 0;
+}

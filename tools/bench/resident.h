@@ -1,0 +1,13 @@
+/* resident.h - memory of this process as the kernel sees it. */
+#ifndef SLUICE_TOOLS_BENCH_RESIDENT_H
+#define SLUICE_TOOLS_BENCH_RESIDENT_H
+
+#include <stdint.h>
+
+/* Rss less LazyFree, bytes; 0 when it cannot be read. Takes no memory: that would be measured. */
+uint64_t resident_bytes(void);
+
+/* The most that it ever was (VmHWM; LazyFree is part of it). */
+uint64_t resident_peak(void);
+
+#endif
