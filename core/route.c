@@ -261,23 +261,69 @@ struct route_table *route_table_create(struct policy *policy)
     return t;
 }
 
-static void outdate_all_caches(void)
+/* Modules that the table in force and the next one serve from the same arenas: what their threads' caches lead to is right
+ * under both. In the reload lock. */
+static bool stays[MODULE_CAPACITY];
+
+/* Would an arena of one be an arena of the other? */
+static bool same_backend(const struct policy_backend *a, const struct policy_backend *b)
+{
+    if (a->ops != b->ops || strcmp(a->name, b->name) != 0 || a->option_count != b->option_count ||
+        (a->ops->param_count > 0 &&
+         memcmp(a->values, b->values, a->ops->param_count * sizeof *a->values) != 0))
+        return false;
+    for (size_t i = 0; i < a->option_count; i++)
+        if (strcmp(a->options[i].key, b->options[i].key) != 0 ||
+            strcmp(a->options[i].value, b->options[i].value) != 0)
+            return false;
+    return true;
+}
+
+static bool serve_alike(const struct policy *old, const struct policy *new, const struct module *m)
+{
+    const struct policy_module *entry;
+    const struct policy_rule *before, *after;
+    struct policy_rule single_before[2], single_after[2];
+    size_t n = rules_of(old, m, false, &entry, single_before, &before);
+    if (rules_of(new, m, false, &entry, single_after, &after) != n ||
+        phase_of_module(old, m->name) != NULL || phase_of_module(new, m->name) != NULL)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (before[i].max_size != after[i].max_size ||
+            !same_backend(&old->backends[before[i].backend], &new->backends[after[i].backend]))
+            return false;
+    return true;
+}
+
+/* Returns how many modules were looked at. An override is no part of a policy: where it alone has changed, none stays. */
+static uint32_t find_who_stays(const struct policy *old, const struct policy *new)
+{
+    uint32_t n = module_count();
+    for (uint32_t id = 0; id < n; id++)
+        stays[id] = old != new &&serve_alike(old, new, module_get((sluice_module)id));
+    return n;
+}
+
+static void outdate_caches(uint32_t looked_at)
 {
     for (uint32_t id = 0; id < module_count(); id++)
-        route_outdate_caches((sluice_module)id);
+        if (id >= looked_at || !stays[id])
+            route_outdate_caches((sluice_module)id);
 }
 
 void route_table_publish(struct route_table *table)
 {
     struct route_table *old = route_table_current();
+    uint32_t looked_at = old == NULL ? 0 : find_who_stays(old->policy, table->policy);
     table->generation = old == NULL ? 1 : old->generation + 1;
     atomic_store_explicit(&current, table, memory_order_release);
     atomic_store_explicit(&route_generation, table->generation, memory_order_release);
-    outdate_all_caches();
+    outdate_caches(looked_at);
     if (old == NULL)
         return;
     threads_synchronize();
-    outdate_all_caches(); /* of modules that were registered meanwhile and still used the old table */
+    outdate_caches(
+        looked_at); /* of modules that were registered meanwhile and still used the old table */
     limits_follow(table->policy);
     arenas_follow(table->policy);
     phases_follow(table);

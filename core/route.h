@@ -48,8 +48,8 @@ struct route_table {
 /* Generation of the table in force. */
 extern _Atomic uint64_t route_generation;
 
-/* For each module a number that grows whenever another arena may serve it: a new table, a phase that begins or ends. What
- * tcaches compare with. */
+/* For each module a number that grows whenever another arena may serve it: a table that serves it otherwise, a phase that
+ * begins or ends. What tcaches compare with. */
 extern _Atomic uint64_t route_module_generation[MODULE_CAPACITY];
 
 static inline void route_outdate_caches(sluice_module module)

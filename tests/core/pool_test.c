@@ -368,6 +368,34 @@ START_TEST(huge_pages_as_the_policy_says)
 }
 END_TEST
 
+/* Many threads with a few objects of many sizes each: what they hold is little, though they have slabs for all. */
+static _Atomic uint32_t sparse_threads;
+
+static void *allocate_sparsely(void *unused)
+{
+    for (size_t size = 16; size <= 4096; size += size / 4 + 15)
+        memset(sluice_malloc(module, size), 1, size); /* gone with the process */
+    atomic_fetch_add(&sparse_threads, 1);
+    wait_for_count(&sparse_threads, 33, 60000);
+    return unused;
+}
+
+START_TEST(no_huge_pages_where_slabs_are_hardly_used)
+{
+    start("huge_pages: auto");
+    uint64_t before = kernel_resident();
+    pthread_t threads[32];
+    for (size_t i = 0; i < LENGTH(threads); i++)
+        pthread_create(&threads[i], NULL, allocate_sparsely, NULL);
+    ck_assert(wait_for_count(&sparse_threads, 32, 60000));
+    ck_assert_uint_eq(kernel_huge(), 0);
+    ck_assert_uint_le(kernel_resident(), before + 16 * MIB);
+    atomic_fetch_add(&sparse_threads, 1);
+    for (size_t i = 0; i < LENGTH(threads); i++)
+        pthread_join(threads[i], NULL);
+}
+END_TEST
+
 /* What is trimmed again and again would be cleared again and again, 2 MiB at a time. */
 START_TEST(what_is_trimmed_comes_back_in_small_pages)
 {
@@ -400,6 +428,7 @@ int main(void)
     tcase_add_test(cases[1], what_others_free_of_sleeping_threads_returns);
     tcase_add_test(cases[1], what_others_free_of_ended_threads_returns);
     tcase_add_loop_test(cases[1], huge_pages_as_the_policy_says, 0, 3);
+    tcase_add_test(cases[1], no_huge_pages_where_slabs_are_hardly_used);
     tcase_add_test(cases[1], what_is_trimmed_comes_back_in_small_pages);
     tcase_add_test(cases[2], producer_and_consumer_stay_flat);
     tcase_add_test(cases[2], stages_stay_flat);

@@ -115,6 +115,52 @@ START_TEST(a_reload_serves_new_objects_only)
 }
 END_TEST
 
+static uint64_t generation_of(sluice_module module)
+{
+    return atomic_load(&route_module_generation[module]);
+}
+
+/* A reload disturbs those whom it concerns. */
+START_TEST(who_is_served_as_before_keeps_its_caches)
+{
+    static const char before[] =
+        "backends: {b: {kind: pool, retain: 1MiB}}\n"
+        "modules: {same: b, other: b, stage: b, more: {route: [{to: mmap}]}}\n"
+        "phases: {p: {modules: [stage], backend: pool}}\n";
+    static const char after[] = "backends: {c: pool, b: {kind: pool, retain: 1MiB}}\n"
+                                "modules: {other: c, stage: b, same: b,\n"
+                                "          more: {route: [{max_size: 4KiB, to: c}, {to: mmap}]}}\n"
+                                "phases: {p: {modules: [stage], backend: pool}}\n";
+    use_policy(before);
+    sluice_module same = use_module("same"), other = use_module("other"),
+                  stage = use_module("stage"), more = use_module("more");
+    void *p = sluice_malloc(same, 100), *q = sluice_malloc(other, 100);
+    uint64_t was[4] = {generation_of(same), generation_of(other), generation_of(stage),
+                       generation_of(more)};
+    use_policy(after);
+    ck_assert_uint_eq(generation_of(same), was[0]);
+    ck_assert_uint_gt(generation_of(other), was[1]);
+    ck_assert_uint_gt(generation_of(stage), was[2]);
+    ck_assert_uint_gt(generation_of(more), was[3]);
+    ck_assert_served(same, 100, "b");
+    ck_assert_served(other, 100, "c");
+    ck_assert_served(more, 100, "c");
+    ck_assert_uint_eq(stats_of(same).draining_bytes, 0);
+    sluice_free(q);
+    /* Other parameters, an override: these do concern it. */
+    use_policy("backends: {b: {kind: pool, retain: 2MiB}}\nmodules: {same: b}\n");
+    ck_assert_uint_gt(generation_of(same), was[0]);
+    was[0] = generation_of(same);
+    ck_assert_int_eq(sluice_module_override("same", "mmap"), SLUICE_OK);
+    ck_assert_uint_gt(generation_of(same), was[0]);
+    ck_assert_served(same, 100, "mmap");
+    was[0] = generation_of(same);
+    use_policy("backends: {b: pool}\nmodules: {same: b}\n");
+    ck_assert_uint_eq(generation_of(same), was[0]); /* the override serves it, now as before */
+    sluice_free(p);
+}
+END_TEST
+
 /* ---- Overrides ------------------------------------------------------------------------------- */
 
 START_TEST(an_override_wins_until_it_is_cleared)
@@ -236,6 +282,7 @@ int main(void)
     tcase_add_test(cases[0], rules_may_end_inside_a_size_class);
     tcase_add_test(cases[0], what_a_bounded_backend_does_not_serve_goes_behind_it);
     tcase_add_test(cases[0], a_reload_serves_new_objects_only);
+    tcase_add_test(cases[0], who_is_served_as_before_keeps_its_caches);
     tcase_add_test(cases[1], an_override_wins_until_it_is_cleared);
     tcase_add_test(cases[1], an_override_may_name_a_backend_of_the_policy);
     tcase_add_test(cases[1], a_module_may_come_after_its_override);

@@ -59,31 +59,37 @@ static double percentile(const struct histogram *h, double part)
 
 /* ---- Who disturbs --------------------------------------------------------------------------------- */
 
-enum disturbance { NOTHING, RELOADS, PHASES };
+enum disturbance { NOTHING, FOR_OTHERS, FOR_THIS, PHASES, DISTURBANCES };
 
-static const char *const names[] = {"nothing else", "100 reloads a second",
-                                    "1,000 phases a second"};
+static const char *const names[] = {
+    "nothing else",
+    "100 reloads/s, for others",
+    "100 reloads/s, for it",
+    "1,000 phases/s, of others",
+};
+
+/* The one in force, and what the reloads change it to, to and fro: another backend for another module, or for this one. */
+#define POLICY(measured, another)                                              \
+    "sluice: 1\n"                                                              \
+    "backends: {small: {kind: pool, retain: 8MiB}}\n"                          \
+    "modules:\n"                                                               \
+    "  measured: {route: [{max_size: 64KiB, to: " measured "}, {to: mmap}]}\n" \
+    "  another: " another "\n"                                                 \
+    "  staged: pool\n"                                                         \
+    "phases:\n"                                                                \
+    "  stage: {modules: [staged], backend: pool}\n"
 
 static const char *const policies[] = {
-    "sluice: 1\n"
-    "modules:\n"
-    "  measured: {route: [{max_size: 64KiB, to: pool}, {to: mmap}]}\n"
-    "  staged: pool\n"
-    "phases:\n"
-    "  stage: {modules: [staged], backend: pool}\n",
-    "sluice: 1\n"
-    "backends: {small: {kind: pool, retain: 8MiB}}\n"
-    "modules:\n"
-    "  measured: {route: [{max_size: 64KiB, to: small}, {to: mmap}]}\n"
-    "  staged: pool\n"
-    "phases:\n"
-    "  stage: {modules: [staged], backend: pool}\n"};
+    [NOTHING] = POLICY("pool", "pool"),
+    [FOR_OTHERS] = POLICY("pool", "small"),
+    [FOR_THIS] = POLICY("small", "pool"),
+};
 
 static _Atomic bool over;
 static _Atomic uint64_t happened;
 static sluice_module measured, staged;
 
-static bool load(unsigned which)
+static bool load(enum disturbance which)
 {
     if (sluice_policy_load_string(policies[which], strlen(policies[which])) == SLUICE_OK)
         return true;
@@ -91,11 +97,10 @@ static bool load(unsigned which)
     return false;
 }
 
-static void *reload(void *arg)
+static void *reload(void *changed)
 {
-    (void)arg;
-    for (unsigned i = 1; !atomic_load(&over); i++) {
-        load(i % 2);
+    for (unsigned i = 0; !atomic_load(&over); i++) {
+        load(i % 2 == 0 ? *(enum disturbance *)changed : NOTHING);
         atomic_fetch_add(&happened, 1);
         nanosleep(&(struct timespec){0, 10000000}, NULL);
     }
@@ -141,23 +146,23 @@ static void measure(struct histogram *h, uint64_t ns)
 
 int bench_reload(const struct bench_options *options)
 {
-    static struct histogram all[3];
-    static struct series p9999[3];
+    static struct histogram all[DISTURBANCES];
+    static struct series p9999[DISTURBANCES];
     unsigned rounds = options->quick ? 1 : 9;
     uint64_t turn = options->quick ? 50000000 : 1000000000;
-    uint64_t events[3] = {0};
-    if (!load(0))
+    uint64_t events[DISTURBANCES] = {0};
+    if (!load(NOTHING))
         return 1;
     measured = sluice_module_register("measured");
     staged = sluice_module_register("staged");
     for (unsigned round = 0; round < rounds; round++)
-        for (enum disturbance d = NOTHING; d <= PHASES; d++) {
+        for (enum disturbance d = NOTHING; d < DISTURBANCES; d++) {
             static struct histogram one;
             pthread_t other;
             memset(&one, 0, sizeof one);
             atomic_store(&over, d == NOTHING);
             atomic_store(&happened, 0);
-            if (pthread_create(&other, NULL, d == PHASES ? end_phases : reload, NULL) != 0)
+            if (pthread_create(&other, NULL, d == PHASES ? end_phases : reload, &d) != 0)
                 return 1;
             measure(&one, turn);
             atomic_store(&over, true);
@@ -169,14 +174,14 @@ int bench_reload(const struct bench_options *options)
             all[d].total += one.total;
             all[d].most = one.most > all[d].most ? one.most : all[d].most;
         }
-    load(0);
+    load(NOTHING);
     printf("\nA free and a malloc of 16 to 1,016 bytes, each timed, while another thread disturbs\n"
            "%u rounds of %.2f s each; ns, the clock's own time included\n"
-           "%-24s %10s %10s %10s %10s %12s %12s %12s\n",
+           "%-26s %10s %10s %10s %10s %12s %12s %12s\n",
            rounds, (double)turn / 1e9, "", "median", "99 %", "99.9 %", "99.99 %", "median of it",
            "largest", "disturbances");
-    for (enum disturbance d = NOTHING; d <= PHASES; d++)
-        printf("%-24s %10.0f %10.0f %10.0f %10.0f %12.0f %12" PRIu64 " %12" PRIu64 "   %.2f x\n",
+    for (enum disturbance d = NOTHING; d < DISTURBANCES; d++)
+        printf("%-26s %10.0f %10.0f %10.0f %10.0f %12.0f %12" PRIu64 " %12" PRIu64 "   %.2f x\n",
                names[d], percentile(&all[d], 0.5), percentile(&all[d], 0.99),
                percentile(&all[d], 0.999), percentile(&all[d], 0.9999), series_median(&p9999[d]),
                all[d].most, events[d], series_median(&p9999[d]) / series_median(&p9999[NOTHING]));
