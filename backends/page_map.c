@@ -10,6 +10,12 @@ static bool set_has(const struct page_set *set, unsigned page)
     return set->word[page / 64] >> (page % 64) & 1;
 }
 
+/* The words that [first, first + count) touches: from first / 64 to before this one. */
+static unsigned words_end(unsigned first, unsigned count)
+{
+    return (first + count + 63) / 64;
+}
+
 /* The bits of word w that [first, first + count) covers. */
 static uint64_t word_mask(unsigned w, unsigned first, unsigned count)
 {
@@ -23,7 +29,7 @@ static uint64_t word_mask(unsigned w, unsigned first, unsigned count)
 
 void page_set_fill(struct page_set *set, unsigned first, unsigned count)
 {
-    for (unsigned w = 0; w < PAGE_MAP_WORDS; w++)
+    for (unsigned w = first / 64; w < words_end(first, count); w++)
         set->word[w] |= word_mask(w, first, count);
 }
 
@@ -41,6 +47,18 @@ static unsigned set_find(const struct page_set *set, unsigned from, bool value)
         bits = set->word[w] ^ flip;
     }
     return w * 64 + (unsigned)__builtin_ctzll(bits);
+}
+
+/* The page behind the last one before `from` whose bit is set; 0 when there is none. */
+static unsigned set_find_back(const struct page_set *set, unsigned from)
+{
+    for (unsigned end = from; end > 0; end = (end - 1) / 64 * 64) {
+        unsigned w = (end - 1) / 64;
+        uint64_t bits = set->word[w] & ~UINT64_C(0) >> (63 - (end - 1) % 64);
+        if (bits != 0)
+            return w * 64 + 64 - (unsigned)__builtin_clzll(bits);
+    }
+    return 0;
 }
 
 unsigned page_set_next(const struct page_set *set, unsigned *first)
@@ -62,6 +80,12 @@ static void update_longest(struct page_map *map)
         start = end;
     }
     map->longest = (uint16_t)longest;
+}
+
+/* Length of the free run around [first, first + count), which is free. */
+static unsigned run_around(const struct page_map *map, unsigned first, unsigned count)
+{
+    return set_find(&map->used, first + count, true) - set_find_back(&map->used, first);
 }
 
 void page_map_init(struct page_map *map)
@@ -94,7 +118,9 @@ static unsigned claim(struct page_map *map, unsigned first, unsigned count,
                       struct page_set *was_dirty)
 {
     unsigned dirty = 0;
-    for (unsigned w = 0; w < PAGE_MAP_WORDS; w++) {
+    bool was_longest = run_around(map, first, count) == map->longest;
+    memset(was_dirty, 0, sizeof *was_dirty);
+    for (unsigned w = first / 64; w < words_end(first, count); w++) {
         uint64_t mask = word_mask(w, first, count);
         was_dirty->word[w] = map->dirty.word[w] & mask;
         dirty += (unsigned)__builtin_popcountll(was_dirty->word[w]);
@@ -104,7 +130,8 @@ static unsigned claim(struct page_map *map, unsigned first, unsigned count,
     memset(&map->info[first], 0, count * sizeof map->info[0]);
     map->used_count = (uint16_t)(map->used_count + count);
     map->dirty_count = (uint16_t)(map->dirty_count - dirty);
-    update_longest(map);
+    if (was_longest)
+        update_longest(map);
     return dirty;
 }
 
@@ -150,7 +177,7 @@ void page_map_keep(struct page_map *map, unsigned first, unsigned count, uint32_
 {
     if (map->dirty_count == 0)
         map->oldest = now_ms;
-    for (unsigned w = 0; w < PAGE_MAP_WORDS; w++) {
+    for (unsigned w = first / 64; w < words_end(first, count); w++) {
         uint64_t mask = word_mask(w, first, count);
         map->used.word[w] &= ~mask;
         map->dirty.word[w] |= mask;
@@ -159,7 +186,9 @@ void page_map_keep(struct page_map *map, unsigned first, unsigned count, uint32_
         map->info[i] = now_ms;
     map->used_count = (uint16_t)(map->used_count - count);
     map->dirty_count = (uint16_t)(map->dirty_count + count);
-    update_longest(map);
+    unsigned run = run_around(map, first, count);
+    if (run > map->longest)
+        map->longest = (uint16_t)run;
 }
 
 void page_map_end_all(struct page_map *map, uint32_t now_ms)

@@ -320,7 +320,8 @@ static void little_address_space(void)
     int n = 0;
     while (n < 500 && (kept[n] = malloc(1 << 20)) != NULL)
         memset(kept[n++], 1, 1 << 20);
-    expect("at some time it is full", n > 20 && n < 400, 1);
+    /* What was reserved when the limit came is there; how much that is, its steps decide. */
+    expect("at some time it is full", n > 8 && n < 400, 1);
     void *volatile small = malloc(10);
     free(small);
     while (n > 0)
