@@ -1,6 +1,6 @@
 /* work.c - bench work NAME [PART]: does one of works.h once, or 1/PART of it, and says what it took, for works.py:
- * "OPERATIONS WALL CPU PEAK REST": ns for all operations together, and bytes: the most that was resident, and what is so a
- * second after the end beyond what was before (Rss less LazyFree; 0 where memory may stay). */
+ * "OPERATIONS WALL CPU PEAK REST LIVE": ns for all operations together, and bytes: the most that was resident, what is so a
+ * second after the end beyond what was before (Rss less LazyFree; 0 where memory may stay), and what the work has not freed. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,9 +61,9 @@ int bench_work(const char *name, size_t part)
         nanosleep(&(struct timespec){1, 0}, NULL);
         rest = resident_bytes();
     }
-    printf("%zu %llu %llu %llu %llu\n", operations, (unsigned long long)wall,
+    printf("%zu %llu %llu %llu %llu %zu\n", operations, (unsigned long long)wall,
            (unsigned long long)cpu, (unsigned long long)peak,
-           (unsigned long long)(rest > before ? rest - before : 0));
+           (unsigned long long)(rest > before ? rest - before : 0), works_live);
     return 0;
 }
 

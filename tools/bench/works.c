@@ -519,10 +519,59 @@ static size_t rest(size_t n)
     return n;
 }
 
+/* ---- An hour of a server's life: of what comes and goes, a twentieth stays for long ------------------------- */
+
+size_t works_live;
+
+#define HOUR 3600
+
+struct mortal {
+    struct mortal *next;
+    size_t size;
+};
+
+static struct mortal *mortal_add(struct mortal *list, size_t size)
+{
+    struct mortal *m = must(malloc(size));
+    touch((char *)m, size);
+    *m = (struct mortal){list, size};
+    works_live += size;
+    return m;
+}
+
+/* n objects a second, of up to 64 KiB; most live some seconds, one of twenty ten minutes; beside them one of 64 KiB that lives
+ * five minutes, and one of 100 KiB that goes at once. What lives at the end stays. */
+static size_t churn(size_t n)
+{
+    static struct mortal *dies[HOUR + 1];
+    uint64_t x = 88172645463325252u;
+    for (unsigned now = 0; now < HOUR; now++) {
+        for (size_t i = 0; i < n; i++) {
+            uint64_t r = random_next(&x);
+            unsigned life = r % 20 == 0 ? 1 + r / 32 % 1200 : 1 + r / 32 % 5;
+            unsigned when = now + life < HOUR ? now + life : HOUR;
+            dies[when] = mortal_add(dies[when], sizeof(struct mortal) + random_size(&x, 16));
+        }
+        unsigned later = now + 300 < HOUR ? now + 300 : HOUR;
+        dies[later] = mortal_add(dies[later], 64 * KIB);
+        char *brief = must(malloc(100 * KIB));
+        touch(brief, 100 * KIB);
+        free(brief);
+        for (struct mortal *m = dies[now], *next; m != NULL; m = next) {
+            next = m->next;
+            works_live -= m->size;
+            free(m);
+        }
+        dies[now] = NULL;
+    }
+    return n * HOUR;
+}
+
 /* NOLINTEND(clang-analyzer-unix.Malloc) */
 
 const struct work works[] = {
     {"algebra", "polynomials as lists of terms, multiplied", algebra, 12000000, false},
+    {"churn", "an hour of a server, a twentieth of all stays long", churn, 400, true},
     {"exchange", "4 threads that free each other's objects", exchanges, 3000000, false},
     {"graph", "30,000 arrays that grow", graph, 12000000, false},
     {"interpreter", "boxed values and lists, counted references", interpreter, 12000000, false},

@@ -13,6 +13,9 @@ struct work {
     bool rests;    /* all is free at its end, and a program would want it back */
 };
 
+/* Bytes that the work has asked for and not freed at its end. */
+extern size_t works_live;
+
 extern const struct work works[];
 extern const size_t work_count;
 

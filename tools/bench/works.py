@@ -41,10 +41,11 @@ def run(arguments, work, contender):
     if done.returncode != 0 or "cannot be preloaded" in done.stderr:
         print(f"bench: {work} failed under {contender}: {done.stderr.strip()[-500:]}", file=sys.stderr)
         return None
-    operations, wall, cpu, peak, rest = (int(word) for word in done.stdout.split())
+    operations, wall, cpu, peak, rest, live = (int(word) for word in done.stdout.split())
     figures = {"wall ns": wall / operations, "cpu ns": cpu / operations, "peak MiB": peak / 2**20}
     if arguments.works[work][1]:
         figures["rest MiB"] = rest / 2**20
+        figures["live MiB"] = live / 2**20
     return figures
 
 
@@ -61,8 +62,13 @@ def main():
     rounds.print_ratios(results, "cpu ns", "CPU time of one, ns")
     rounds.print_ratios(results, "peak MiB", "peak resident, MiB")
     rounds.print_absolute(results, "rest MiB", "a second later, MiB")
+    for work in arguments.works:
+        live = rounds.median(results, work, "sluice", "live MiB")
+        if live:
+            print(f"  of which {live:.2f} MiB live in {work}")
     rounds.print_noise(results, "wall ns")
-    print("\nAn operation is an allocation. A second later: all is free; Rss less LazyFree, above what the process had before."
+    print("\nAn operation is an allocation. A second later: all is free but what is said to live; Rss less LazyFree, above what"
+          "\nthe process had before."
           "\nsluice: preloaded, the built-in policy. As much memory was touched once before each run.")
     return rounds.finish(arguments, "works", results, "wall ns", "Time of an operation")
 
