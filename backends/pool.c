@@ -593,11 +593,13 @@ static const struct sluice_param pool_params[POOL_PARAMS] = {
                           .default_value = 1000000000u,
                           .maximum = (uint64_t)86400 * 1000000000u,
                           .help = "how long memory stays free before it goes back to the system"},
-    [POOL_HUGE_PAGES] = {.name = "huge_pages",
-                         .type = SLUICE_PARAM_CHOICE,
-                         .default_value = POOL_HUGE_AUTO,
-                         .choices = huge_choices,
-                         .help = "whether chunks are huge pages; auto: from the fifth chunk on, where slabs are well used"},
+    [POOL_HUGE_PAGES] =
+        {.name = "huge_pages",
+         .type = SLUICE_PARAM_CHOICE,
+         .default_value = POOL_HUGE_AUTO,
+         .choices = huge_choices,
+         .help =
+             "whether chunks are huge pages; auto: from the fifth chunk on, where slabs are well used"},
 };
 
 const struct sluice_backend_ops pool_ops = {
