@@ -30,6 +30,7 @@ struct slab *heap_bin(struct heap *h, size_t size)
             made[k].owner = SLAB_UNUSED;
             made[k].base = (char *)h;
             made[k].capacity = SLAB_MARK_DIRECT;
+            made[k].event_at = 1; /* the first free sets when there are too many */
             made[k].object_size = size_class_bytes[k];
             made[k].carved = alignment_mask(h->arena, size_class_bytes[k]);
         }

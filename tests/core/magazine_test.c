@@ -199,6 +199,32 @@ START_TEST(a_thread_that_only_frees_keeps_little)
 }
 END_TEST
 
+static void *consume(void *all)
+{
+    static void *mine[50];
+    /* It has magazines, from another size, and never asks for this one. */
+    for (size_t i = 0; i < LENGTH(mine); i++)
+        mine[i] = sluice_malloc(use_module("m"), 64);
+    for (size_t i = 0; i < LENGTH(mine); i++)
+        sluice_free(mine[i]);
+    uint64_t before = given;
+    for (size_t i = 0; i < 10000; i++)
+        sluice_free(((void **)all)[i]);
+    return (void *)(uintptr_t)(given - before);
+}
+
+START_TEST(a_thread_that_only_frees_for_others_keeps_little)
+{
+    sluice_module m = start("");
+    void **all = several(m, 256, 10000), *freed;
+    pthread_t thread;
+    pthread_create(&thread, NULL, consume, all);
+    pthread_join(thread, &freed);
+    ck_assert_uint_ge((uintptr_t)freed, 10000 - 2 * 64);
+    free(all);
+}
+END_TEST
+
 START_TEST(calloc_is_zero)
 {
     sluice_module m = start("");
@@ -329,6 +355,7 @@ int main(void)
     tcase_add_test(objects, counts_are_exact_whatever_waits);
     tcase_add_test(objects, the_peak_is_seen);
     tcase_add_test(objects, a_thread_that_only_frees_keeps_little);
+    tcase_add_test(objects, a_thread_that_only_frees_for_others_keeps_little);
     tcase_add_test(objects, calloc_is_zero);
     tcase_add_test(objects, a_trim_empties_those_of_idle_threads);
     tcase_add_test(objects, a_thread_that_ends_leaves_nothing);
