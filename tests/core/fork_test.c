@@ -271,6 +271,11 @@ START_TEST(reloads_and_purges_do_not_deadlock_with_fork)
 }
 END_TEST
 
+static bool keeps_nothing(void *module)
+{
+    return stats_of(*(sluice_module *)module).cached_bytes == 0;
+}
+
 START_TEST(the_child_has_a_control_thread_when_it_needs_one)
 {
     use_policy("default: mmap\n"
@@ -287,11 +292,7 @@ START_TEST(the_child_has_a_control_thread_when_it_needs_one)
             memset(p[i] = sluice_malloc(m, 10000), 1, 10000);
         for (unsigned i = 0; i < LENGTH(p); i++)
             sluice_free(p[i]);
-        uint64_t end = now_ms() + 20000;
-        while (stats_of(m).cached_bytes > 0)
-            if (now_ms() > end)
-                _exit(1);
-        _exit(0);
+        _exit(wait_until(keeps_nothing, &m, 30000) ? 0 : 1);
     }
     wait_for_child(pid, 0);
 }
