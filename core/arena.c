@@ -367,7 +367,7 @@ static void uninstall(struct heap *h)
         return;
     struct slab **bin = h->thread->cache[module]->bin;
     for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
-        if (bin[k] != NULL && bin[k]->capacity == SLAB_MARK_DIRECT && bin[k]->base == (char *)h)
+        if (heap_is_in_bin(h, bin[k]))
             bin[k] = &slab_none;
 }
 

@@ -75,6 +75,14 @@ static inline bool heap_wants_magazines(const struct heap *h)
  * and there is memory. In a section. */
 struct slab *heap_bin(struct heap *h, size_t size);
 
+/* Is what stands in a bin the heap's? By its address alone: what an old bin leads to may be gone. */
+static inline bool heap_is_in_bin(const struct heap *h, const struct slab *in_bin)
+{
+    return in_bin == &h->stand_in ||
+           (h->magazines != NULL &&
+            (uintptr_t)in_bin - (uintptr_t)h->magazines < MAGAZINE_COUNT * sizeof *h->magazines);
+}
+
 #define MAGAZINE_NONE 255u
 
 /* The class of a magazine that keeps objects of so many usable bytes, or MAGAZINE_NONE. */
