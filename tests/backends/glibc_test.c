@@ -172,7 +172,6 @@ int main(void)
 {
     /* A sanitizer's malloc knows nothing of mallinfo2. */
     TCase *tc = tcase_create("glibc");
-    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, NULL);
     tcase_add_test(tc, calls_go_through_the_seam);
     if (!SANITIZED) {

@@ -474,7 +474,6 @@ END_TEST
 int main(void)
 {
     TCase *tc = tcase_create("mmap");
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, pages_go_back_at_once);
     tcase_add_test(tc, objects_share_chunks);
     tcase_add_test(tc, holes_are_filled);

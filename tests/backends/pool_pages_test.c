@@ -175,7 +175,6 @@ END_TEST
 int main(void)
 {
     TCase *tests = tcase_create("pages");
-    tcase_set_timeout(tests, 120);
 #if !SANITIZED
     tcase_add_loop_test(tests, at_rest_they_go_back, 0, LENGTH(kinds_of_chunks));
     tcase_add_test(tests, of_threads_that_are_gone);

@@ -490,7 +490,6 @@ END_TEST
 int main(void)
 {
     TCase *tc = tcase_create("region");
-    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, cycles_are_warm, 0, 5);
     tcase_add_test(tc, warm_memory_goes_in_time);
     tcase_add_test(tc, some_is_retained);

@@ -340,7 +340,6 @@ int main(void)
     tcase_add_test(tests, anchors_and_merges);
     tcase_add_test(tests, an_own_backend_may_take_a_kinds_name);
     tcase_add_test(tests, a_large_policy);
-    tcase_set_timeout(tests, 60);
     suite_add_tcase(suite, tests);
     return reading_run(suite);
 }

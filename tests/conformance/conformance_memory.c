@@ -277,7 +277,6 @@ END_TEST
 TCase *memory_cases(void)
 {
     TCase *tc = tcase_create("memory");
-    tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup, NULL);
     ADD_CASE(tc, counts, MIXES);
     ADD_CASE(tc, counts_of_realloc, 1);
@@ -293,7 +292,6 @@ TCase *memory_cases(void)
 TCase *limit_cases(void)
 {
     TCase *tc = tcase_create("limit");
-    tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup_limited, NULL);
     ADD_CASE(tc, limit_is_respected, 4);
     return tc;

@@ -280,7 +280,6 @@ END_TEST
 TCase *objects_cases(void)
 {
     TCase *tc = tcase_create("objects");
-    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, NULL);
     ADD_CASE(tc, alignments, 1);
     ADD_CASE(tc, alignments_that_are_none, 1);

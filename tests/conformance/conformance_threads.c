@@ -309,7 +309,6 @@ END_TEST
 TCase *threads_cases(void)
 {
     TCase *tc = tcase_create("threads");
-    tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup, NULL);
     ADD_CASE(tc, freed_by_another_thread, 1);
     ADD_CASE(tc, maker_is_gone, 1);

@@ -434,8 +434,6 @@ END_TEST
 int main(void)
 {
     TCase *each = tcase_create("each backend"), *all = tcase_create("all together");
-    tcase_set_timeout(each, 120);
-    tcase_set_timeout(all, 120);
     int n = LENGTH(kinds);
     tcase_add_loop_test(each, sizes_and_content, 0, n);
     tcase_add_loop_test(each, size_zero_gives_unique_objects, 0, n);

@@ -289,7 +289,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("chunk")};
-    tcase_set_timeout(cases[0], 60);
     tcase_add_test(cases[0], every_address_of_a_run_leads_to_its_record);
     tcase_add_test(cases[0], runs_are_zero_also_when_they_were_used);
     tcase_add_test(cases[0], sizes_are_rounded_up_and_impossible_ones_refused);

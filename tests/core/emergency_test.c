@@ -145,7 +145,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("emergency")};
-    tcase_set_timeout(cases[0], 60);
     tcase_add_test(cases[0], objects_of_their_own);
     tcase_add_test(cases[0], deferred_frees_are_carried_out);
     tcase_add_test(cases[0], a_thread_that_fork_waits_for_can_allocate);

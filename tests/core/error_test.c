@@ -106,7 +106,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("error")};
-    tcase_set_timeout(cases[0], 60);
     tcase_add_test(cases[0], no_failure_no_text);
     tcase_add_test(cases[0], a_failure_is_one_statement);
     tcase_add_test(cases[0], long_texts_are_cut);

@@ -112,7 +112,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("header")};
-    tcase_set_timeout(cases[0], 60);
     tcase_add_test(cases[0], what_is_written_is_read);
     tcase_add_test(cases[0], a_change_of_any_bit_is_noticed);
     tcase_add_test(cases[0], foreign_pointers_are_named);

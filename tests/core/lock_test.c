@@ -70,7 +70,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("lock")};
-    tcase_set_timeout(cases[0], 60);
     tcase_add_test(cases[0], one_at_a_time);
     tcase_add_test(cases[0], sleepers_are_woken_one_after_the_other);
     return run_suite("lock", cases, LENGTH(cases));

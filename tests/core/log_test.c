@@ -73,7 +73,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("log")};
-    tcase_set_timeout(cases[0], 30);
     tcase_add_test(cases[0], levels);
     tcase_add_test(cases[0], each_line_has_the_prefix);
     tcase_add_test(cases[0], a_fatal_line_ends_the_program);

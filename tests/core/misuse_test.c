@@ -234,7 +234,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("misuse")};
-    tcase_set_timeout(cases[0], 120);
     int n = LENGTH(kinds);
     tcase_add_loop_test(cases[0], pointers_into_an_object, 0, n);
     tcase_add_loop_test(cases[0], objects_that_were_freed, 0, n);

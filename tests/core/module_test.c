@@ -130,7 +130,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("module")};
-    tcase_set_timeout(cases[0], 120);
     tcase_add_test(cases[0], the_same_name_has_the_same_id);
     tcase_add_test(cases[0], names);
     tcase_add_test(cases[0], thousands_of_modules);

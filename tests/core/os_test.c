@@ -116,7 +116,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("os")};
-    tcase_set_timeout(cases[0], 30);
     tcase_add_test(cases[0], a_window_is_searched_as_long_as_there_is_hope);
     tcase_add_test(cases[0], pages_are_touched_only_where_the_kernel_does_not_know_better);
     tcase_add_test(cases[0], a_pool_that_cannot_preallocate_says_so_and_serves);

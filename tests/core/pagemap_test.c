@@ -85,7 +85,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("pagemap")};
-    tcase_set_timeout(cases[0], 30);
     tcase_add_test(cases[0], before_the_start_every_lookup_misses);
     tcase_add_test(cases[0], entries_cover_their_chunks_and_no_more);
     tcase_add_test(cases[0], any_word_may_be_looked_up);

@@ -180,7 +180,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("follow")};
-    tcase_set_timeout(cases[0], 60);
     tcase_add_loop_test(cases[0], idle_instances_give_up_what_a_reload_drops, 0, LENGTH(changes));
     tcase_add_loop_test(cases[0], an_instance_that_ends_after_a_reload_gives_up_the_same, 0,
                         LENGTH(changes));

@@ -143,7 +143,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("frames")};
-    tcase_set_timeout(cases[0], 120);
     if (!SANITIZED)
         tcase_add_loop_test(cases[0], frames_of_one_thread_ask_the_kernel_for_nothing, 0,
                             LENGTH(kinds));

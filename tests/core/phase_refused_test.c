@@ -146,7 +146,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("refused")};
-    tcase_set_timeout(cases[0], 60);
     if (!SANITIZED) { /* a sanitizer maps and protects, too */
         tcase_add_test(cases[0], memory_that_cannot_be_protected_is_not_watched);
         tcase_add_test(cases[0], memory_that_cannot_be_used_again_stays_watched);

@@ -427,8 +427,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("phase"), tcase_create("threads")};
-    tcase_set_timeout(cases[0], 120);
-    tcase_set_timeout(cases[1], 120);
     tcase_add_loop_test(cases[0], an_end_takes_every_object_and_no_other, 0, LENGTH(kinds));
     tcase_add_loop_test(cases[0], limits_count_what_a_phase_holds, 0, LENGTH(kinds));
     tcase_add_loop_test(cases[0], instances_overlap_and_the_newest_serves, 0, LENGTH(kinds));

@@ -148,7 +148,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("plugin")};
-    tcase_set_timeout(cases[0], 60);
     tcase_add_test(cases[0], a_plugin_is_loaded_once);
     tcase_add_test(cases[0], a_bare_name_is_looked_for_in_the_plugin_path);
     tcase_add_test(cases[0], its_other_names_lead_to_the_same);

@@ -270,7 +270,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("porter")};
-    tcase_set_timeout(cases[0], 90);
     tcase_add_test(cases[0], the_program_sees_none_of_it);
     tcase_add_test(cases[0], a_program_that_closes_everything);
     tcase_add_test(cases[0], a_program_without_room_for_descriptors);

@@ -404,8 +404,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("tables"), tcase_create("served")};
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        tcase_set_timeout(cases[i], 60);
     tcase_add_test(cases[0], mistakes_are_named_field_by_field);
     tcase_add_test(cases[0], parameters_are_checked);
     tcase_add_test(cases[0], names_are_unique_and_tables_are_copied);

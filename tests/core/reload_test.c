@@ -527,8 +527,6 @@ int main(void)
 {
     TCase *cases[] = {tcase_create("calls"), tcase_create("signals"), tcase_create("files"),
                       tcase_create("many")};
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        tcase_set_timeout(cases[i], 120);
     tcase_add_test(cases[0], strings);
     tcase_add_test(cases[0], files);
     tcase_add_test(cases[0], a_broken_policy_changes_nothing);

@@ -252,7 +252,6 @@ int main(void)
 {
     Suite *suite = suite_create("family");
     TCase *tcase = tcase_create("family");
-    tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, objects_are_apart_aligned_and_keep_their_content);
     tcase_add_test(tcase, zero_bytes_are_an_object);
     tcase_add_test(tcase, too_much_is_enomem);

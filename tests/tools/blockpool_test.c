@@ -68,7 +68,6 @@ int main(void)
 {
     Suite *suite = suite_create("blockpool");
     TCase *tests = tcase_create("blockpool");
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, blocks_are_cut_and_given_back);
     tcase_add_test(tests, pieces_return_from_another_thread);
     suite_add_tcase(suite, tests);

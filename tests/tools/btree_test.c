@@ -186,7 +186,6 @@ int main(void)
 {
     Suite *suite = suite_create("btree");
     TCase *tests = tcase_create("btree");
-    tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, random_changes, 0, 4);
     tcase_add_loop_test(tests, in_order_and_emptied, 0, 2);
     tcase_add_test(tests, empty);

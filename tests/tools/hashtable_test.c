@@ -118,7 +118,6 @@ int main(void)
 {
     Suite *suite = suite_create("hashtable");
     TCase *tests = tcase_create("hashtable");
-    tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, random_changes, 0, 4);
     tcase_add_test(tests, empty);
     tcase_add_test(tests, keys_are_bytes);

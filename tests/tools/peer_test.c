@@ -197,7 +197,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("peer")};
-    tcase_set_timeout(cases[0], 120);
     tcase_add_test(cases[0], requests_that_are_none);
     tcase_add_test(cases[0], packets_that_are_none);
     tcase_add_test(cases[0], guests_that_are_silent);
