@@ -20,6 +20,7 @@ struct object {
     uintptr_t start; /* 0: no object */
     size_t size;     /* usable bytes */
     const void *caller;
+    const struct sluice_arena *arena;
 };
 
 struct watched_chunk {
@@ -118,7 +119,7 @@ static struct phase_watch *watch_of(struct phase_instance *i)
 void phase_check_note(struct phase_instance *i, const struct sluice_arena *a, const void *p,
                       const void *caller)
 {
-    struct object o = {(uintptr_t)p, a->ops->usable_size(a->instance, p), caller};
+    struct object o = {(uintptr_t)p, a->ops->usable_size(a->instance, p), caller, a};
     struct phase_watch *w = watch_of(i);
     bool noted = false;
     if (w != NULL) {
@@ -163,17 +164,16 @@ static void sort(struct object *o, size_t count)
     }
 }
 
-/* The chunk that all of the object lies in, when it is the instance's. One that was freed may be anybody's by now. */
-static struct chunk *chunk_of_object(const struct phase_instance *i, const struct object *o,
-                                     uintptr_t *tag)
+/* The chunk that all of the object lies in, when it is the arena's still: one that was freed may be anybody's by now, also
+ * another arena's of this instance, which may keep its own records there. */
+static struct chunk *chunk_of_object(const struct object *o, uintptr_t *tag)
 {
     uintptr_t entry = pagemap_lookup((void *)o->start), tags = PAGEMAP_TAGS | PAGEMAP_ENDED;
     *tag = entry & tags;
     if ((*tag & (PAGEMAP_SLABS | PAGEMAP_CHUNK | PAGEMAP_ENDED)) == 0)
         return NULL;
     struct chunk *c = (struct chunk *)(entry & ~tags);
-    const struct sluice_arena *a = c->arena;
-    bool inside = a != NULL && a->phase == i && arena_is_watched(a) &&
+    bool inside = c->arena == o->arena && arena_is_watched(o->arena) &&
                   o->start + o->size <= (uintptr_t)c->base + c->size;
     return inside ? c : NULL;
 }
@@ -183,8 +183,8 @@ static struct watched_chunk *chunks_of(const struct phase_watch *w)
     return (struct watched_chunk *)&w->objects[w->capacity / 2];
 }
 
-/* Lists the objects whose memory is still the instance's, and the chunks that they lie in. */
-static void list(struct phase_instance *i, struct phase_watch *w)
+/* Lists the objects whose memory is still their arena's, and the chunks that they lie in. */
+static void list(struct phase_watch *w)
 {
     size_t count = 0;
     for (size_t at = 0; at < w->capacity; at++)
@@ -195,7 +195,7 @@ static void list(struct phase_instance *i, struct phase_watch *w)
     for (size_t at = 0; at < count; at++) {
         struct object o = w->objects[at];
         uintptr_t tag;
-        struct chunk *c = chunk_of_object(i, &o, &tag);
+        struct chunk *c = chunk_of_object(&o, &tag);
         if (c == NULL)
             continue;
         w->objects[w->count++] = o;
@@ -239,7 +239,7 @@ void phase_check_watch(struct phase_instance *i)
     struct phase_watch *w = atomic_load_explicit(&i->watch, memory_order_relaxed);
     if (w == NULL)
         return;
-    list(i, w);
+    list(w);
     if (i->check == POLICY_CHECK_PROTECT)
         protect(w);
     else

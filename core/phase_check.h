@@ -23,7 +23,7 @@
 #include "core/arena.h"
 #include "core/phase.h"
 
-/* Objects of an instance that are on record at most: 48 MiB of records. What lies beyond is not checked. */
+/* Objects of an instance that are on record at most: 64 MiB of records. What lies beyond is not checked. */
 #define PHASE_CHECK_OBJECTS ((size_t)1 << 20)
 
 /* An object of an instance that has a check was made, or resized: notes it, and the return address of the call that made
