@@ -416,8 +416,14 @@ static size_t purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_du
 
 static void (*fork_stages[3])(void);
 
+static void prepare_jemalloc(void)
+{
+    jemalloc_start(); /* without memory: at the first arena */
+}
+
 /* jemalloc registers its fork handlers through this instead of pthread_atfork(): see
- * tools/build/rename_jemalloc.sh. It calls once, from a constructor. */
+ * tools/build/rename_jemalloc.sh. It calls once, when it starts: while a policy is loaded, or in
+ * a section; no fork is under way then. */
 int sluice_jemalloc_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 int sluice_jemalloc_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
@@ -454,4 +460,5 @@ const struct sluice_backend_ops jemalloc_ops = {
     .fork = fork_stage,
     .configure = configure,
     .thread_flush = thread_flush,
+    .prepare = prepare_jemalloc,
 };

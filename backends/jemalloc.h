@@ -80,6 +80,9 @@ struct jemalloc_usage {
     size_t metadata; /* bytes */
 };
 
+/* Starts jemalloc, unless it has been: needs 11 KiB of stack. false without memory; may be called again. Any thread. */
+bool jemalloc_start(void);
+
 /* A new slot with those hooks, or an error with error_set(). */
 enum sluice_result jemalloc_slot_create(const extent_hooks_t *hooks, unsigned *slot);
 void jemalloc_slot_destroy(unsigned slot); /* its objects too */

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "backends/jemalloc.h"
 #include "core/error.h"
@@ -86,6 +87,48 @@ static size_t slot_read(struct ctl *ctl, unsigned slot)
     return value;
 }
 
+/* ---- Start ----------------------------------------------------------------------------------- */
+
+/* When jemalloc starts it maps a page, to see how the system behaves, and crashes without. So it has one in reserve. */
+static _Atomic(void *) spare_page;
+
+static void set_spare_page(void *page)
+{
+    void *old = atomic_exchange(&spare_page, page);
+    if (old != NULL)
+        os_unmap(old, OS_PAGE_SIZE);
+}
+
+/* jemalloc's mmap: see tools/build/rename_jemalloc.sh. */
+void *sluice_jemalloc_mmap(void *at, size_t size, int protection, int flags, int file,
+                           off_t offset);
+void *sluice_jemalloc_mmap(void *at, size_t size, int protection, int flags, int file, off_t offset)
+{
+    void *p = mmap(at, size, protection, flags, file, offset);
+    if (p != MAP_FAILED || size != OS_PAGE_SIZE)
+        return p;
+    void *spare = atomic_exchange(&spare_page, NULL);
+    return spare != NULL ? spare : MAP_FAILED;
+}
+
+bool jemalloc_start(void)
+{
+    static _Atomic bool has_started;
+    if (atomic_load(&has_started))
+        return true;
+    void *page = os_map(OS_PAGE_SIZE, OS_PAGE_SIZE);
+    if (page == NULL)
+        return false;
+    set_spare_page(page);
+    const char *version;
+    size_t size = sizeof version;
+    if (je_mallctl("version", &version, &size, NULL, 0) != 0)
+        return false;
+    atomic_store(&has_started, true);
+    set_spare_page(NULL);
+    return true;
+}
+
 /* ---- Slots ----------------------------------------------------------------------------------- */
 
 enum sluice_result jemalloc_slot_create(const extent_hooks_t *hooks, unsigned *slot)
@@ -98,7 +141,8 @@ enum sluice_result jemalloc_slot_create(const extent_hooks_t *hooks, unsigned *s
                          "backend of another kind, or set `arenas: 1`",
                          SLOTS_MAX);
     }
-    if (je_mallctl("arenas.create", slot, &size, (void *)&hooks, sizeof hooks) != 0) {
+    if (!jemalloc_start() ||
+        je_mallctl("arenas.create", slot, &size, (void *)&hooks, sizeof hooks) != 0) {
         atomic_fetch_sub(&slot_count, 1);
         return SLUICE_ERROR_NO_MEMORY;
     }

@@ -215,6 +215,19 @@ static struct mmap_run *reuse(struct mmap_arena *a, size_t pages, size_t alignme
     return r;
 }
 
+/* A run that was just made holds an object of its pages from now on. */
+static void *begin_object(struct mmap_arena *a, struct mmap_run *r)
+{
+    r->is_live = true;
+    lock_acquire(&a->lock);
+    push(&a->large, r);
+    a->record_bytes += sizeof *r;
+    a->live_bytes += r->pages * PAGE_MAP_PAGE;
+    a->allocated++;
+    lock_release(&a->lock);
+    return r->home.base;
+}
+
 void *mmap_large_alloc(struct mmap_arena *a, size_t pages, size_t alignment, bool zero,
                        size_t *usable)
 {
@@ -233,14 +246,7 @@ void *mmap_large_alloc(struct mmap_arena *a, size_t pages, size_t alignment, boo
         return NULL;
     }
     advise(a, r, 0);
-    r->is_live = true;
-    lock_acquire(&a->lock);
-    push(&a->large, r);
-    a->record_bytes += sizeof *r;
-    a->live_bytes += bytes;
-    a->allocated++;
-    lock_release(&a->lock);
-    return r->home.base;
+    return begin_object(a, r);
 }
 
 size_t mmap_large_free(struct mmap_arena *a, struct mmap_run *r, void *p)
@@ -377,14 +383,7 @@ void *mmap_large_outgrow(struct mmap_arena *a, const void *p, size_t had, size_t
     }
     advise(a, to, 0);
     memcpy(to->home.base, p, had);
-    to->is_live = true;
-    lock_acquire(&a->lock);
-    push(&a->large, to);
-    a->record_bytes += sizeof *to;
-    a->live_bytes += bytes;
-    a->allocated++;
-    lock_release(&a->lock);
-    return to->home.base;
+    return begin_object(a, to);
 }
 
 size_t mmap_large_purge(struct mmap_arena *a, uint32_t age_ms, uint32_t *next_ms)

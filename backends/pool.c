@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "core/alloc.h"
 #include "core/arena.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -16,61 +17,6 @@
 /* How many full slabs are looked through for frees of other threads before a new slab is made. Each look collects
  * whatever waits, so memory that others free comes back at this rate. */
 #define LOOK_AT_FULL 8
-
-#define GROWTH_MIN 2048 /* bytes: less than is carved at once */
-
-/* Tells the module that memory was made ready for allocation. Small amounts are gathered: the module's counter is everybody's. */
-static void note_growth(struct pool_heap *h, uint64_t bytes)
-{
-    h->grown += bytes;
-    if (h->grown < GROWTH_MIN)
-        return;
-    arena_note_growth(h->arena->owner, h->grown);
-    h->grown = 0;
-}
-
-/* ---- Current slabs -------------------------------------------------------------------------- */
-
-static void set_current(struct pool_heap *h, unsigned k, struct slab *s)
-{
-    struct slab *old = h->fast.current[k];
-    h->fast.current[k] = s;
-    /* A bin is filled by the core alone, where one rule decides for the whole class; here it is kept up to date. */
-    if (h->fast.bins != NULL && old != &slab_none && h->fast.bins[k] == old)
-        h->fast.bins[k] = s;
-}
-
-/* The slab serves its class from now on. Its first free is an event: there the peak is looked at. */
-static void make_current(struct pool_heap *h, struct slab *s)
-{
-    s->state = SLAB_CURRENT;
-    s->event_at = slab_load(&s->frees) + 1;
-    set_current(h, s->size_class, s);
-    uint64_t room = s->carved - (slab_load(&s->allocs) - slab_load(&s->frees));
-    note_growth(h, room * s->object_size);
-}
-
-/* Out of objects: the next free makes it useful again. It stays current by name until another is. */
-static void retire_current(struct pool_heap *h, struct slab *s)
-{
-    s->state = SLAB_FULL;
-    s->event_at = slab_load(&s->frees) + 1;
-    slab_list_append(&h->full[s->size_class], s);
-}
-
-static struct slab_list *list_of(struct pool_heap *h, struct slab *s)
-{
-    switch ((enum slab_state)s->state) {
-    case SLAB_FULL:
-        return &h->full[s->size_class];
-    case SLAB_PARTIAL:
-        return &h->partial[s->size_class];
-    case SLAB_RESERVE:
-        return &h->reserve[s->pieces];
-    default:
-        return NULL;
-    }
-}
 
 void pool_announce(struct pool_arena *a)
 {
@@ -92,8 +38,7 @@ static void give_back(struct pool_arena *a, struct slab *s, uint32_t now_ms)
     pool_announce(a);
 }
 
-/* A slab whose last object came home, and which is not allocated from. */
-static void slab_is_empty(struct pool_heap *h, struct slab *s)
+void pool_slab_is_empty(struct pool_heap *h, struct slab *s)
 {
     struct pool_arena *a = h->arena;
     uint32_t now_ms = pool_ms(os_now());
@@ -102,7 +47,6 @@ static void slab_is_empty(struct pool_heap *h, struct slab *s)
         return;
     }
     s->state = SLAB_RESERVE;
-    s->event_at = SLAB_NO_EVENT;
     s->since_ms = now_ms;
     slab_list_push(&h->reserve[s->pieces], s);
     h->reserve_bytes += slab_bytes(s);
@@ -112,38 +56,15 @@ static void slab_is_empty(struct pool_heap *h, struct slab *s)
 
 void pool_slab_has_room(struct pool_heap *h, struct slab *s)
 {
-    slab_list_remove(&h->full[s->size_class], s);
+    struct pool_class *of = &h->of[s->size_class];
+    slab_list_remove(&of->full, s);
     if (slab_used(s) == 0) {
-        slab_is_empty(h, s);
+        pool_slab_is_empty(h, s);
         return;
     }
     s->state = SLAB_PARTIAL;
-    s->event_at = slab_load(&s->allocs);
     /* Behind the others: those in front have had more time to get objects back. */
-    slab_list_append(&h->partial[s->size_class], s);
-}
-
-static void pool_slab_event(void *arena, void **thread_state, void *slab)
-{
-    struct pool_arena *a = arena;
-    struct pool_heap *h = *thread_state;
-    struct slab *s = slab;
-    switch ((enum slab_state)s->state) {
-    case SLAB_CURRENT: /* the first free since it serves: allocation may have turned */
-        s->event_at = SLAB_NO_EVENT;
-        arena_note_turn(a->owner);
-        break;
-    case SLAB_FULL:
-        arena_note_turn(a->owner);
-        pool_slab_has_room(h, s);
-        break;
-    case SLAB_PARTIAL:
-        slab_list_remove(&h->partial[s->size_class], s);
-        slab_is_empty(h, s);
-        break;
-    default:
-        break;
-    }
+    slab_list_append(&of->partial, s);
 }
 
 /* ---- Finding a slab ------------------------------------------------------------------------- */
@@ -151,7 +72,7 @@ static void pool_slab_event(void *arena, void **thread_state, void *slab)
 /* Looks for a slab among those that ran full: others may have freed objects of it. */
 static struct slab *find_in_full(struct pool_heap *h, unsigned k)
 {
-    struct slab_list *full = &h->full[k];
+    struct slab_list *full = &h->of[k].full;
     for (int i = 0; i < LOOK_AT_FULL && full->first != NULL; i++) {
         struct slab *s = full->first;
         slab_list_remove(full, s);
@@ -164,8 +85,7 @@ static struct slab *find_in_full(struct pool_heap *h, unsigned k)
 
 static void adopt(struct pool_heap *h, struct slab *s)
 {
-    s->heap = &h->fast;
-    atomic_store_explicit(&s->owner, h->fast.token, memory_order_relaxed);
+    pool_set_owner(s, h->token, &h->fast.magazine[s->size_class]);
     slab_collect(s);
 }
 
@@ -196,19 +116,20 @@ static struct slab *find_orphan(struct pool_heap *h, unsigned k)
 /* Makes a slab of a class out of pieces that nobody uses. */
 static void slab_prepare(struct pool_heap *h, struct slab *s, unsigned k)
 {
+    atomic_store_explicit(&s->had_bytes, (uint32_t)(slab_touched(s) - pool_pages_away(s)),
+                          memory_order_relaxed);
     s->free = NULL;
     s->object_size = size_class_bytes[k];
     s->capacity = (uint32_t)(slab_bytes(s) / s->object_size);
     s->size_class = (uint8_t)k;
     atomic_store_explicit(&s->carved, 0, memory_order_relaxed);
     atomic_store_explicit(&s->away, 0, memory_order_relaxed);
-    s->heap = &h->fast;
-    atomic_store_explicit(&s->owner, h->fast.token, memory_order_relaxed);
+    pool_set_owner(s, h->token, &h->fast.magazine[k]);
 }
 
 static struct slab *take_reserve(struct pool_heap *h, unsigned k)
 {
-    struct slab_list *list = &h->reserve[pool_pieces_of(k)];
+    struct slab_list *list = &h->reserve[pool_pieces[k]];
     struct slab *s = list->first;
     if (s == NULL || !sluice_arena_charge(h->arena->owner, slab_bytes(s)))
         return NULL;
@@ -221,7 +142,7 @@ static struct slab *take_reserve(struct pool_heap *h, unsigned k)
 static struct slab *take_new(struct pool_heap *h, unsigned k)
 {
     struct pool_arena *a = h->arena;
-    unsigned pieces = pool_pieces_of(k);
+    unsigned pieces = pool_pieces[k];
     unsigned least = (size_class_bytes[k] + (unsigned)SLAB_PIECE_SIZE - 1) >> SLAB_PIECE_SHIFT;
     /* Near a limit a slab of many objects may be too much where one object is not. */
     if (!sluice_arena_charge(a->owner, pieces * SLAB_PIECE_SIZE)) {
@@ -243,25 +164,13 @@ static struct slab *take_new(struct pool_heap *h, unsigned k)
     return s;
 }
 
-static void *pop_or_carve(struct pool_heap *h, struct slab *s)
-{
-    void *p = slab_pop(s);
-    if (p != NULL)
-        return p;
-    size_t bytes = slab_carve(s);
-    if (bytes == 0)
-        return NULL;
-    note_growth(h, bytes);
-    s->event_at = slab_load(&s->frees) + 1; /* the next free: is this the peak? */
-    return slab_pop(s);
-}
-
 /* A slab with room for the class, on no list and not current. NULL: no memory, or the limit forbids. */
 static struct slab *find_slab(struct pool_heap *h, unsigned k)
 {
-    struct slab *s = h->partial[k].first;
+    struct pool_class *of = &h->of[k];
+    struct slab *s = of->partial.first;
     if (s != NULL) {
-        slab_list_remove(&h->partial[k], s);
+        slab_list_remove(&of->partial, s);
         return s;
     }
     s = find_in_full(h, k);
@@ -272,24 +181,67 @@ static struct slab *find_slab(struct pool_heap *h, unsigned k)
     return s != NULL ? s : take_new(h, k);
 }
 
+/* Untouched memory waits while others have given back so much: to collect less would fill a magazine with a few objects only. */
+#define COLLECT_BYTES 2048
+
+/* Is something in its free list, or can be put there? */
+static bool has_objects(struct slab *s)
+{
+    if (s->free == NULL && (size_t)slab_remote_count(s) * s->object_size >= COLLECT_BYTES)
+        slab_collect(s);
+    return s->free != NULL || slab_carve(s) > 0 || slab_collect(s) > 0;
+}
+
+/* All magazines give back what they hold. false: that was nothing. */
+static bool empty_magazines(struct pool_heap *h)
+{
+    bool any = false;
+    uint32_t now_ms = pool_ms(os_now());
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++) {
+        struct magazine *m = &h->fast.magazine[k];
+        any |= m->free != NULL;
+        pool_empty_magazine(h, m, now_ms);
+    }
+    return any;
+}
+
+/* Fills the empty magazine of a class. false: no memory, or the limit forbids. */
+static bool fill(struct pool_heap *h, unsigned k)
+{
+    struct pool_class *of = &h->of[k];
+    struct slab *s = of->current;
+    arena_note_turn(h->arena->owner); /* also where only other threads free */
+    if (s == NULL || !has_objects(s)) {
+        if (s != NULL) {
+            s->state = SLAB_FULL;
+            slab_list_append(&of->full, s);
+        }
+        of->current = NULL;
+        s = find_slab(h, k);
+        if (s == NULL && empty_magazines(h))
+            s = find_slab(h, k); /* what they kept had kept slabs */
+        if (s == NULL)
+            return false;
+        of->current = s;
+        s->state = SLAB_CURRENT;
+        if (!has_objects(s))
+            return false; /* not reached: find_slab() finds none that has nothing */
+    }
+    pool_fill_magazine(h, &h->fast.magazine[k], s);
+    return true;
+}
+
 static void *alloc_from_class(struct pool_heap *h, unsigned k)
 {
-    struct slab *s = h->fast.current[k];
-    if (s != &slab_none) {
-        void *p = pop_or_carve(h, s);
-        if (p != NULL)
-            return p;
-        if (slab_collect(s) > 0)
-            return slab_pop(s);
-        retire_current(h, s);
+    struct magazine *m = &h->fast.magazine[k];
+    if (m->kind == MAGAZINE_EMPTY) {
+        magazine_init(m, MAGAZINE_SLABS, h->arena->owner->id, k);
+        magazine_arm(m, 1);
+        atomic_store_explicit(&h->used, h->used | (uint64_t)1 << k, memory_order_relaxed);
     }
-    s = find_slab(h, k);
-    if (s == NULL) {
-        set_current(h, k, &slab_none);
+    if (m->free == NULL && !fill(h, k))
         return NULL;
-    }
-    make_current(h, s);
-    return pop_or_carve(h, s);
+    return magazine_pop(m);
 }
 
 /* ---- Ops ------------------------------------------------------------------------------------ */
@@ -301,27 +253,47 @@ static struct pool_heap *heap_create(struct pool_arena *a)
         return NULL;
     h->arena = a;
     h->epoch = a->epoch;
-    h->fast.token = (uintptr_t)thread_self;
-    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
-        h->fast.current[k] = &slab_none;
+    h->token = (uintptr_t)thread_self;
     lock_acquire(&a->lock);
     a->heap_bytes += sizeof *h;
+    h->next = a->heaps;
+    if (h->next != NULL)
+        h->next->prev = h;
+    a->heaps = h;
     lock_release(&a->lock);
     return h;
+}
+
+/* What a heap's magazines have counted goes to the arena's totals. What a reset() ended was freed. In the lock. */
+static void forget_magazine(struct pool_heap *h, struct magazine *m)
+{
+    struct pool_arena *a = h->arena;
+    uint64_t allocs = count_load(&m->allocs);
+    a->past_allocs += allocs;
+    a->past_frees += h->epoch == a->epoch ? magazine_frees(m) : allocs;
+    atomic_store_explicit(&m->allocs, 0, memory_order_relaxed);
+    magazine_count_given(m, magazine_frees(m));
+    m->free = NULL;
 }
 
 /* What the heap held went with a reset: it begins anew. */
 static void heap_renew(struct pool_heap *h)
 {
     struct pool_arena *a = h->arena;
-    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
-        h->fast.current[k] = &slab_none;
-    memset(h->partial, 0, sizeof h->partial);
-    memset(h->full, 0, sizeof h->full);
+    lock_acquire(&a->lock); /* others may be adding up */
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++) {
+        struct pool_class *of = &h->of[k];
+        if (h->fast.magazine[k].kind == MAGAZINE_EMPTY)
+            continue;
+        forget_magazine(h, &h->fast.magazine[k]);
+        of->current = NULL;
+        of->partial = of->full = (struct slab_list){NULL, NULL};
+    }
     memset(h->reserve, 0, sizeof h->reserve);
     h->reserve_bytes = 0;
-    h->fast.bins = NULL;
+    h->grown = 0;
     h->epoch = a->epoch;
+    lock_release(&a->lock);
 }
 
 static void *pool_alloc(void *arena, void **thread_state, size_t size, size_t alignment,
@@ -334,6 +306,8 @@ static void *pool_alloc(void *arena, void **thread_state, size_t size, size_t al
         heap_renew(h);
     if (size > SIZE_CLASS_MAX || alignment > SLAB_PIECE_SIZE)
         return NULL;
+    if ((flags & SLUICE_ALLOC_ZERO) != 0 && size > ALLOC_CLEARS_MAX)
+        return NULL; /* the next rule's */
     unsigned k = alignment > 16 ? size_class_aligned(size, alignment) : size_class_of(size);
     if (k == SIZE_CLASS_COUNT)
         return NULL;
@@ -365,72 +339,31 @@ static int pool_check(void *arena, const void *p)
     (void)arena;
     const struct slab *s = slab_near(pagemap_lookup(p), p);
     size_t offset = (size_t)((const char *)p - s->base);
-    return s->owner != SLAB_UNUSED && offset % s->object_size == 0 &&
+    return slab_owner(s) != SLAB_UNUSED && offset % s->object_size == 0 &&
            offset / s->object_size < s->carved;
 }
 
-static uint64_t pool_live_bytes(void *arena)
-{
-    struct pool_arena *a = arena;
-    uint64_t bytes = 0;
-    lock_acquire(&a->lock);
-    pool_renew_chunks(a);
-    for (int free = 0; free < SLAB_PIECES; free++)
-        for (struct slab_chunk *c = a->by_free[free]; c != NULL;
-             c = (struct slab_chunk *)c->chunk.next)
-            for (uint32_t used = ~c->free_pieces; used != 0; used &= used - 1) {
-                unsigned i = (unsigned)__builtin_ctz(used);
-                if (slab_is_head(c, i))
-                    bytes += slab_live(&c->slab[i]) * c->slab[i].object_size;
-            }
-    lock_release(&a->lock);
-    return bytes;
-}
-
-static void pool_stats(void *arena, struct sluice_backend_stats *out)
-{
-    struct pool_arena *a = arena;
-    bool huge_works = os_huge_available();
-    uint64_t resident = 0;
-    lock_acquire(&a->lock);
-    pool_renew_chunks(a);
-    out->allocated_objects = a->past_allocs;
-    out->freed_objects = a->past_frees;
-    for (int free = 0; free <= SLAB_PIECES; free++)
-        for (struct slab_chunk *c = a->by_free[free]; c != NULL;
-             c = (struct slab_chunk *)c->chunk.next) {
-            uint64_t in_chunk = (uint64_t)__builtin_popcount(c->dirty_pieces) * SLAB_PIECE_SIZE;
-            for (unsigned i = 0; i < SLAB_PIECES; i++) {
-                const struct slab *s = &c->slab[i];
-                if ((c->dirty_pieces >> i & 1) != 0)
-                    in_chunk -= s->away_bytes;
-                if (!slab_is_head(c, i) || (c->free_pieces >> i & 1) != 0 || s->object_size == 0)
-                    continue;
-                uint64_t allocs = slab_load(&s->allocs), live = slab_live(s);
-                out->allocated_objects += allocs;
-                out->freed_objects += allocs - live;
-                out->live_objects += live;
-                out->live_bytes += live * s->object_size;
-                uint64_t touched = (uint64_t)s->carved * s->object_size;
-                in_chunk += (touched + OS_PAGE_SIZE - 1) & ~(uint64_t)(OS_PAGE_SIZE - 1);
-                in_chunk -= pool_pages_away(s);
-            }
-            bool huge = atomic_load_explicit(&c->chunk.huge, memory_order_relaxed) && huge_works;
-            resident += huge && in_chunk > 0 ? CHUNK_SIZE : in_chunk;
-        }
-    out->metadata_bytes = sizeof *a + a->heap_bytes + a->chunk_count * sizeof(struct slab_chunk) +
-                          2 * a->room * sizeof *a->used;
-    lock_release(&a->lock);
-    out->cached_bytes = resident > out->live_bytes ? resident - out->live_bytes : 0;
-}
-
 /* ---- Threads that leave or sleep ------------------------------------------------------------- */
+
+static struct slab_list *list_of(struct pool_heap *h, struct slab *s)
+{
+    switch ((enum slab_state)s->state) {
+    case SLAB_FULL:
+        return &h->of[s->size_class].full;
+    case SLAB_PARTIAL:
+        return &h->of[s->size_class].partial;
+    case SLAB_RESERVE:
+        return &h->reserve[s->pieces];
+    default:
+        return NULL;
+    }
+}
 
 /* Takes a slab off its heap's lists, whatever its state. */
 static void detach(struct pool_heap *h, struct slab *s)
 {
     if (s->state == SLAB_CURRENT)
-        set_current(h, s->size_class, &slab_none);
+        h->of[s->size_class].current = NULL;
     else
         slab_list_remove(list_of(h, s), s);
     if (s->state == SLAB_RESERVE)
@@ -440,10 +373,8 @@ static void detach(struct pool_heap *h, struct slab *s)
 static void orphan(struct pool_arena *a, struct slab *s)
 {
     s->state = SLAB_LOST;
-    s->event_at = SLAB_NO_EVENT;
-    s->heap = NULL;
     lock_acquire(&a->lock);
-    atomic_store_explicit(&s->owner, SLAB_ORPHAN, memory_order_relaxed);
+    pool_set_owner(s, SLAB_ORPHAN, NULL);
     slab_list_push(&a->orphans[s->size_class], s);
     a->orphan_count[s->size_class]++;
     lock_release(&a->lock);
@@ -478,19 +409,30 @@ static void pool_thread_exit(void *arena, void *thread_state)
     if (h->epoch != a->epoch)
         heap_renew(h);
     for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++) {
-        if (h->fast.current[k] != &slab_none)
-            pool_leave_slab(h, h->fast.current[k], now_ms);
-        while (h->partial[k].first != NULL)
-            pool_leave_slab(h, h->partial[k].first, now_ms);
-        while (h->full[k].first != NULL)
-            pool_leave_slab(h, h->full[k].first, now_ms);
+        struct pool_class *of = &h->of[k];
+        pool_empty_magazine(h, &h->fast.magazine[k], now_ms);
+        if (of->current != NULL)
+            pool_leave_slab(h, of->current, now_ms);
+        while (of->partial.first != NULL)
+            pool_leave_slab(h, of->partial.first, now_ms);
+        while (of->full.first != NULL)
+            pool_leave_slab(h, of->full.first, now_ms);
     }
     for (unsigned n = 1; n <= POOL_MAX_PIECES; n++)
         while (h->reserve[n].first != NULL)
             pool_leave_slab(h, h->reserve[n].first, now_ms);
     lock_acquire(&a->lock);
+    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
+        forget_magazine(h, &h->fast.magazine[k]);
+    if (h->prev != NULL)
+        h->prev->next = h->next;
+    else
+        a->heaps = h->next;
+    if (h->next != NULL)
+        h->next->prev = h->prev;
     a->heap_bytes -= sizeof *h;
     lock_release(&a->lock);
+    arena_note_growth(a->owner, h->grown);
     meta_free(h, sizeof *h);
 }
 

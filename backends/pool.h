@@ -3,19 +3,23 @@
  *   arena   owns chunks; a chunk's free pieces are known by two bit masks. Chunks are kept on a list by the
  *           number of their free pieces, and new slabs come from the fullest chunk that has room, so that
  *           others can become empty.
- *   heap    one thread's slabs of that arena: for each size class one current slab, slabs with room
- *           (partial), slabs without (full); and a reserve of empty slabs.
+ *   heap    one thread's part of that arena: for each size class a magazine (core/magazine.h) and the slabs behind it: the
+ *           current one, from which the magazine is filled, others with room (partial), those without (full); and a reserve
+ *           of empty slabs.
  *   orphan  a slab whose thread has gone. The arena keeps it until another thread needs its size class, or
  *           until it is empty.
  *
+ * An object is out, in its owner's magazine, in its slab's `free`, or in its slab's `remote`. Few are in magazines: when one
+ * is full, the half of it that was freed longest ago goes to the slabs, which so become empty again.
+ *
  * A slab is in exactly one state:
  *
- *     FRESH ──► CURRENT ──runs full──► FULL ──first free──► PARTIAL ──► CURRENT
- *                  │                                           │ empty
+ *     FRESH ──► CURRENT ──has nothing──► FULL ──first object back──► PARTIAL ──► CURRENT
+ *                  │                                                    │ empty
  *                  └── empty and idle ──► (back to the chunk) ◄── RESERVE ◄──┘
  *
- * The heap's lists belong to its thread (or to who holds the thread, core/thread.h); chunks, pieces and orphans are in
- * the arena's lock.
+ * The heap's lists belong to its thread (or to who holds the thread, core/thread.h); chunks, pieces, orphans, and the list of
+ * heaps are in the arena's lock.
  */
 #ifndef SLUICE_BACKENDS_POOL_H
 #define SLUICE_BACKENDS_POOL_H
@@ -48,7 +52,7 @@ enum slab_state {
     SLAB_AWAY
 };
 
-#define POOL_MAX_PIECES 8 /* of one slab */
+#define POOL_MAX_PIECES 16 /* of one slab */
 
 struct slab_list {
     struct slab *first, *last;
@@ -87,27 +91,47 @@ struct pool_arena {
     /* Slabs that purge() found empty in the hands of threads, for thread_flush(). purge() alone uses them. */
     struct slab **flush;
     size_t flush_count;
+
+    struct pool_heap *heaps; /* by next */
+};
+
+/* What is behind a magazine. */
+struct pool_class {
+    struct slab *current; /* it is filled from that; or NULL */
+    struct slab_list partial, full;
+    uint64_t seen;  /* the magazine's movement at the last look, see pool_purge.c */
+    uint32_t most;  /* objects that the magazine may hold */
+    uint32_t fulls; /* times in a row that it held more */
+    uint32_t frees; /* until that is looked at */
 };
 
 struct pool_heap {
     struct slab_heap fast; /* first: the core knows this part */
+    struct pool_class of[SIZE_CLASS_COUNT];
     struct pool_arena *arena;
+    struct pool_heap *next, *prev;
+    uintptr_t token; /* the owning thread's */
     uint64_t epoch;
-    struct slab_list partial[SIZE_CLASS_COUNT], full[SIZE_CLASS_COUNT];
     struct slab_list reserve[POOL_MAX_PIECES + 1]; /* by number of pieces */
     uint64_t reserve_bytes;
-    uint64_t grown; /* bytes that the module was not told of yet */
+    int64_t
+        grown; /* bytes in magazines and out, less what went back to slabs, of which the module was not told yet */
+    _Atomic uint64_t used; /* bit k: magazine k is */
+    uint64_t
+        idle; /* bit k: magazine k was found at rest, with objects in it; set in the lock, by purge() alone */
 };
+
+_Static_assert(SIZE_CLASS_COUNT <= 64, "a mask has a bit for each");
 
 static inline uint64_t pool_value(const struct pool_arena *a, enum pool_param p)
 {
     return atomic_load_explicit(&a->values[p], memory_order_relaxed);
 }
 
-/* Objects that are out, or that others returned and the owner has not collected. */
+/* Objects that are out, in the owner's magazine, or that others returned and the owner has not collected. */
 static inline uint64_t slab_used(const struct slab *s)
 {
-    return slab_load(&s->allocs) - slab_load(&s->frees);
+    return count_load(&s->allocs) - count_load(&s->frees);
 }
 
 static inline size_t slab_bytes(const struct slab *s)
@@ -123,18 +147,43 @@ void pool_announce(struct pool_arena *a);
 /* A full slab has room again. By its thread, or while that is held, as the next. */
 void pool_slab_has_room(struct pool_heap *h, struct slab *s);
 
+/* A slab whose last object came home, and which is not current, is kept in reserve or goes back to its chunk. By its thread. */
+void pool_slab_is_empty(struct pool_heap *h, struct slab *s);
+
 /* The slab leaves its heap: to its chunk when it is empty (then as if freed at now_ms), else it is an orphan. */
 void pool_leave_slab(struct pool_heap *h, struct slab *s, uint32_t now_ms);
+
+/* ---- pool_magazine.c: by the heap's thread, or while that is held ------------------------------ */
+
+/* Some objects of the slab go to the empty magazine. Its first free then is an event: there the peak is looked at. */
+void pool_fill_magazine(struct pool_heap *h, struct magazine *m, struct slab *s);
+
+/* The magazine's objects go back to their slabs, and slabs that so become empty leave the heap, as if freed at now_ms. */
+void pool_empty_magazine(struct pool_heap *h, struct magazine *m, uint32_t now_ms);
+
+/* The op of sluice/backend.h. */
+int pool_slab_event(void *arena, void *thread_state, void *magazine);
 
 /* ---- pool_purge.c: ops of sluice/backend.h ---------------------------------------------------- */
 
 size_t pool_purge(void *arena, uint64_t now, unsigned flags, uint64_t *next_due);
 void pool_thread_flush(void *arena, void *thread_state);
 
+/* ---- pool_stats.c: ops of sluice/backend.h ---------------------------------------------------- */
+
+uint64_t pool_live_bytes(void *arena);
+void pool_stats(void *arena, struct sluice_backend_stats *out);
+
 /* ---- pool_slab.c: shape of slabs, and their lists -------------------------------------------- */
 
-/* How many pieces a slab of that class has: as few as give four objects and waste at most a 32nd. */
-unsigned pool_pieces_of(unsigned size_class);
+/* How many pieces a slab of a class has: as few as leave at most a 32nd over, and give four objects where so many fit. Of longer
+ * objects (core/size_class.h): as few as fill fifteen sixteenths of a chunk with objects, or, where none do, most of it; four
+ * objects up to 128 KiB.
+ * tests/core/pool_test.c checks that. */
+extern const uint8_t pool_pieces[SIZE_CLASS_COUNT];
+
+/* The slab's pieces are that owner's from now on; home: NULL when it is no thread. */
+void pool_set_owner(struct slab *s, uintptr_t owner, struct magazine *home);
 
 void slab_list_push(struct slab_list *list, struct slab *s);   /* in front */
 void slab_list_append(struct slab_list *list, struct slab *s); /* behind */
@@ -146,7 +195,8 @@ uint32_t slab_collect(struct slab *s);
 /* Hands out more of the slab's untouched memory. Returns the bytes; 0 when all of it was. The owner only. */
 size_t slab_carve(struct slab *s);
 
-struct slab_chunk *slab_chunk_of(const struct slab *s);
+/* Bytes of the slab that may have pages: those that were handed out, or those that had some before, if these are more. */
+size_t slab_touched(const struct slab *s);
 
 /* ---- pool_pages.c: pages inside free objects -------------------------------------------------- */
 

@@ -114,7 +114,7 @@ static void note_unused(struct pool_arena *a, struct slab_chunk *c)
     a->used[c->index] = *last;
 }
 
-/* Is what the slabs in use have handed out so far seven eighths of them at least? Where many threads have a little of many
+/* Is what the slabs in use have handed out so far fifteen sixteenths of them at least? Where many threads have a little of many
  * sizes each, it is not, and huge pages would make all of it resident. Looks at some chunks. */
 static bool is_dense(const struct pool_arena *a)
 {
@@ -128,7 +128,7 @@ static bool is_dense(const struct pool_arena *a)
                 touched += (uint64_t)c->slab[i].carved * c->slab[i].object_size;
         }
     }
-    return touched >= taken - taken / 8;
+    return touched >= taken - taken / 16;
 }
 
 /* `auto`: nor for a program that gives everything back again and again (malloc_trim), as each new huge page has to be cleared
@@ -155,7 +155,8 @@ bool pool_add_chunk(struct pool_arena *a)
     for (unsigned i = 0; i < SLAB_PIECES; i++) {
         set_head(c, i, i);
         c->slab[i].base = c->chunk.base + i * SLAB_PIECE_SIZE;
-        atomic_init(&c->slab[i].owner, SLAB_UNUSED);
+        c->slab[i].index = (uint8_t)i;
+        atomic_init(&c->piece[i].owner, SLAB_UNUSED);
     }
     c->free_pieces = ALL_FREE;
     if (wants_huge(a))
@@ -175,6 +176,7 @@ static struct slab *take_from(struct pool_arena *a, struct slab_chunk *c, uint32
 {
     if (c->free_pieces == ALL_FREE)
         note_used(a, c);
+    uint32_t dirty = c->dirty_pieces;
     list_remove(a, c);
     a->dirty_bytes -= dirty_of(c);
     c->free_pieces &= ~run;
@@ -182,12 +184,16 @@ static struct slab *take_from(struct pool_arena *a, struct slab_chunk *c, uint32
     a->dirty_bytes += dirty_of(c);
     list_insert(a, c);
     unsigned first = (unsigned)__builtin_ctz(run);
+    uint32_t had = 0;
     for (unsigned i = first; i < first + n; i++) {
         set_head(c, i, first);
+        if ((dirty >> i & 1) != 0)
+            had += (uint32_t)SLAB_PIECE_SIZE - c->slab[i].away_bytes;
         c->slab[i].away_bytes = 0;
     }
     struct slab *s = &c->slab[first];
     s->pieces = (uint8_t)n;
+    atomic_store_explicit(&s->had_bytes, had, memory_order_relaxed);
     return s;
 }
 
@@ -195,21 +201,27 @@ static struct slab *take_from(struct pool_arena *a, struct slab_chunk *c, uint32
  * sluice_owner() at any, without it. */
 static void forget(struct slab *s)
 {
-    atomic_store_explicit(&s->owner, SLAB_UNUSED, memory_order_relaxed);
-    atomic_store_explicit(&s->heap, NULL, memory_order_relaxed);
+    pool_set_owner(s, SLAB_UNUSED, NULL);
     atomic_store_explicit(&s->object_size, 0, memory_order_relaxed);
     atomic_store_explicit(&s->carved, 0, memory_order_relaxed);
     atomic_store_explicit(&s->allocs, 0, memory_order_relaxed);
     atomic_store_explicit(&s->frees, 0, memory_order_relaxed);
     atomic_store_explicit(&s->remote, 0, memory_order_relaxed);
     s->free = NULL;
-    s->event_at = s->seen = 0;
     s->capacity = 0;
     s->since_ms = 0;
     s->seen = 0;
     atomic_store_explicit(&s->away, 0, memory_order_relaxed);
     s->size_class = s->state = s->pieces = 0;
     s->next = s->prev = NULL;
+}
+
+/* The slab's pieces are none's soon: what they lack of pages is shared out evenly. */
+static void note_away(struct slab_chunk *c, const struct slab *s)
+{
+    size_t away = slab_bytes(s) - slab_touched(s) + pool_pages_away(s);
+    for (unsigned i = 0; i < s->pieces; i++)
+        c->slab[s->index + i].away_bytes = (uint32_t)(away / s->pieces);
 }
 
 void pool_end_chunks(struct pool_arena *a, uint32_t now_ms)
@@ -242,8 +254,9 @@ static void renew(struct pool_arena *a, struct slab_chunk *c, uint32_t ended_ms)
     for (unsigned i = 0; i < SLAB_PIECES; i++) {
         struct slab *s = &c->slab[i];
         if (s->object_size != 0) {
-            a->past_allocs += slab_load(&s->allocs);
-            a->past_frees += slab_load(&s->allocs);
+            a->past_allocs += count_load(&s->allocs);
+            a->past_frees += count_load(&s->allocs);
+            note_away(c, s);
             forget(s);
         }
         set_head(c, i, i);
@@ -291,18 +304,15 @@ struct slab *pool_take_pieces(struct pool_arena *a, unsigned n)
 void pool_give_pieces(struct pool_arena *a, struct slab *s, uint32_t now_ms)
 {
     struct slab_chunk *c = slab_chunk_of(s);
-    unsigned first = (unsigned)(s - c->slab), n = s->pieces;
+    unsigned first = s->index, n = s->pieces;
     uint32_t run = (uint32_t)((((uint64_t)1 << n) - 1) << first);
-    a->past_allocs += slab_load(&s->allocs);
-    a->past_frees += slab_load(&s->frees);
+    a->past_allocs += count_load(&s->allocs);
+    a->past_frees += count_load(&s->frees);
     list_remove(a, c);
     a->dirty_bytes -= dirty_of(c);
-    uint32_t away =
-        (uint32_t)(pool_pages_away(s) / n); /* pages inside that went before, shared out evenly */
-    for (unsigned i = first; i < first + n; i++) {
+    note_away(c, s);
+    for (unsigned i = first; i < first + n; i++)
         set_head(c, i, i);
-        c->slab[i].away_bytes = away;
-    }
     forget(s);
     c->free_pieces |= run;
     c->dirty_pieces |= run;

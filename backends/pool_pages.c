@@ -13,8 +13,6 @@
 /* A huge page is split when so much of it is free. */
 #define WORTH_SPLITTING (CHUNK_SIZE / 8)
 
-_Static_assert(POOL_MAX_PIECES *SLAB_PIECE_SIZE / LEAST_OBJECT <= 64, "a mask has a bit for each");
-
 /* The pages behind the first word of an object. Returns bytes. */
 static size_t pages_inside(char *object, size_t size, char **first)
 {
@@ -27,8 +25,8 @@ static size_t pages_inside(char *object, size_t size, char **first)
 /* Objects without pages of which that is still sure; those that were taken since may be any. */
 static unsigned still_away(const struct slab *s)
 {
-    unsigned n = (unsigned)__builtin_popcountll(slab_load(&s->away));
-    uint64_t taken = slab_load(&s->allocs) - slab_load(&s->away_at);
+    unsigned n = (unsigned)__builtin_popcountll(count_load(&s->away));
+    uint64_t taken = count_load(&s->allocs) - count_load(&s->away_at);
     return taken < n ? n - (unsigned)taken : 0;
 }
 
@@ -48,7 +46,7 @@ unsigned pool_objects_with_pages(const struct slab *s)
 
 size_t pool_pages_away(const struct slab *s)
 {
-    unsigned n = (unsigned)__builtin_popcountll(slab_load(&s->away));
+    unsigned n = (unsigned)__builtin_popcountll(count_load(&s->away));
     return n == 0 ? 0 : (size_t)(s->away_bytes / n) * still_away(s);
 }
 
@@ -67,8 +65,8 @@ bool pool_chunk_gives_pages(const struct slab_chunk *c)
 
 void pool_purge_inside(struct slab *s)
 {
-    uint64_t allocs = slab_load(&s->allocs), done = 0, bytes = 0;
-    uint64_t away = allocs == slab_load(&s->away_at) ? slab_load(&s->away) : 0;
+    uint64_t allocs = count_load(&s->allocs), done = 0, bytes = 0;
+    uint64_t away = allocs == count_load(&s->away_at) ? count_load(&s->away) : 0;
     chunk_set_huge(&slab_chunk_of(s)->chunk, false); /* or the kernel might fill the holes again */
     unsigned left = s->capacity;
     for (char *p = s->free; p != NULL && left > 0; p = *(char **)p, left--) {

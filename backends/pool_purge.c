@@ -1,8 +1,8 @@
 /* pool_purge.c - memory of the pool on its way back to the system, also from threads that sleep.
  *
- * A look at all slabs finds those that are empty and at rest, and those at rest whose large objects have pages inside
- * (pool_pages.c). Each thread that owns some is held and asked to flush them; orphans are nobody's and are done here. Then free
- * pieces that are old enough lose their pages. docs/decisions/purge-by-look.md says why it is a look. */
+ * A look at all magazines finds those that hold objects and are at rest; a look at all slabs those that are empty and at rest,
+ * and those at rest whose large objects have pages inside (pool_pages.c). Each thread that owns some is held and asked to
+ * flush them; orphans are nobody's and are done here. Then free pieces that are old enough lose their pages. docs/decisions/purge-by-look.md says why it is a look. */
 #include "backends/pool.h"
 
 #include "core/arena.h"
@@ -12,7 +12,31 @@
 /* A count of what was done to the slab: it stands still while the slab is at rest. */
 static uint64_t slab_movement(const struct slab *s)
 {
-    return slab_load(&s->allocs) + slab_load(&s->frees) + slab_remote_count(s);
+    return count_load(&s->allocs) + count_load(&s->frees) + slab_remote_count(s);
+}
+
+/* The same of a magazine. */
+static uint64_t magazine_movement(const struct magazine *m)
+{
+    return magazine_frees(m) + count_load(&m->allocs);
+}
+
+/* The magazines of this thread that purge() found at rest. */
+static void flush_magazines(struct pool_heap *h, uint32_t long_ago)
+{
+    for (; h->idle != 0; h->idle &= h->idle - 1) {
+        unsigned k = (unsigned)__builtin_ctzll(h->idle);
+        struct magazine *m = &h->fast.magazine[k];
+        if (magazine_movement(m) == h->of[k].seen)
+            pool_empty_magazine(h, m, long_ago);
+    }
+}
+
+/* A slab may be another's since it was found, or none: then its piece may be a later one of another slab. */
+static bool is_of(const struct pool_heap *h, const struct slab *s)
+{
+    return (uintptr_t)slab_home(s) - (uintptr_t)h->fast.magazine < sizeof h->fast.magazine &&
+           slab_is_head(slab_chunk_of(s), s->index);
 }
 
 /* Gives back the slabs of this thread that purge() found empty, and the pages inside the free objects of those that it found
@@ -23,9 +47,10 @@ void pool_thread_flush(void *arena, void *thread_state)
     struct pool_heap *h = thread_state;
     uint32_t long_ago =
         pool_ms(os_now() - pool_value(a, POOL_PURGE_AFTER)); /* it has been at rest */
+    flush_magazines(h, long_ago);
     for (size_t i = 0; i < a->flush_count; i++) {
         struct slab *s = a->flush[i];
-        if (s == NULL || s->heap != &h->fast)
+        if (s == NULL || !is_of(h, s))
             continue;
         a->flush[i] = NULL;
         bool at_rest = slab_movement(s) == s->seen;
@@ -41,17 +66,6 @@ void pool_thread_flush(void *arena, void *thread_state)
     }
 }
 
-/* A thread that is interrupted inside a section keeps us waiting for its next turn: only those that must be held are. */
-static bool owns_found(const struct thread *t, void *arg)
-{
-    struct pool_arena *a = arg;
-    for (size_t i = 0; i < a->flush_count; i++)
-        if (a->flush[i] != NULL &&
-            atomic_load_explicit(&a->flush[i]->owner, memory_order_relaxed) == (uintptr_t)t)
-            return true;
-    return false;
-}
-
 #define FLUSH_BATCH 1024
 
 /* So many free objects may lose their pages in one go: each is a system call, while which the thread is held. */
@@ -62,7 +76,9 @@ static bool owns_found(const struct thread *t, void *arg)
 struct look {
     struct slab *found[FLUSH_BATCH];
     size_t count;
-    size_t inside;        /* free objects in those that keep some */
+    size_t inside;               /* free objects in those that keep some */
+    uintptr_t idle[FLUSH_BATCH]; /* threads whose magazines are flushed */
+    size_t idle_count;
     struct slab *orphans; /* by next: those with pages inside free objects, off the arena's lists */
     uint32_t now_ms, age_ms;
     bool force;
@@ -70,6 +86,19 @@ struct look {
     bool moved;      /* some counter has changed since the last look */
     bool look_again; /* something is empty, but was in use until just now; or the batch is full */
 };
+
+/* A thread that is interrupted inside a section keeps us waiting for its next turn: only those that must be held are. */
+static bool owns_found(const struct thread *t, void *arg)
+{
+    const struct look *look = arg;
+    for (size_t i = 0; i < look->idle_count; i++)
+        if (look->idle[i] == (uintptr_t)t)
+            return true;
+    for (size_t i = 0; i < look->count; i++)
+        if (look->found[i] != NULL && slab_owner(look->found[i]) == (uintptr_t)t)
+            return true;
+    return false;
+}
 
 /* Has nothing moved in the slab since the last look? In the lock. */
 static bool is_at_rest(struct slab *s, struct look *look)
@@ -124,7 +153,7 @@ static void note_found(struct pool_arena *a, struct slab *s, unsigned inside, st
         return;
     }
     look->inside += inside;
-    if (s->owner != SLAB_ORPHAN) {
+    if (slab_owner(s) != SLAB_ORPHAN) {
         look->found[look->count++] = s;
         return;
     }
@@ -148,7 +177,7 @@ static void look_at(struct pool_arena *a, struct slab *s, uint32_t freed_ms, str
     look->look_again |= !at_rest;
     if (!at_rest && !look->force)
         return;
-    if (s->owner != SLAB_ORPHAN) {
+    if (slab_owner(s) != SLAB_ORPHAN) {
         note_found(a, s, 0, look);
         return;
     }
@@ -192,11 +221,41 @@ static void find_idle(struct pool_arena *a, uint32_t freed_ms, struct look *look
         }
 }
 
+/* Finds the magazines that pool_thread_flush() shall empty. In the lock. */
+static void find_idle_magazines(const struct pool_arena *a, struct look *look)
+{
+    for (struct pool_heap *h = a->heaps; h != NULL; h = h->next) {
+        h->idle = 0;
+        if (h->epoch != a->epoch)
+            continue; /* what they hold went with a reset */
+        for (uint64_t used = h->used; used != 0; used &= used - 1) {
+            unsigned k = (unsigned)__builtin_ctzll(used);
+            const struct magazine *m = &h->fast.magazine[k];
+            uint64_t now = magazine_movement(m);
+            bool at_rest = now == h->of[k].seen;
+            look->moved |= !at_rest;
+            h->of[k].seen = now;
+            if ((int64_t)magazine_kept(m) <= 0)
+                continue;
+            if (at_rest || look->force)
+                h->idle |= (uint64_t)1 << k;
+            else
+                look->look_again = true;
+        }
+        if (h->idle == 0)
+            continue;
+        if (look->idle_count < FLUSH_BATCH)
+            look->idle[look->idle_count++] = h->token;
+        else
+            look->look_again = true;
+    }
+}
+
 /* Takes back what idle threads hold. Returns when to look again, from now, or UINT64_MAX. */
 static uint64_t flush_idle(struct pool_arena *a, uint64_t now, bool force)
 {
     struct look look;
-    bool moved = false;
+    bool moved = false, idle_full = false;
     size_t taken;
     unsigned rounds = 0;
     do {
@@ -208,6 +267,11 @@ static uint64_t flush_idle(struct pool_arena *a, uint64_t now, bool force)
         look.moved = look.look_again = false;
         lock_acquire(&a->lock);
         look.purges_inside = purges_inside(a, force);
+        look.idle_count = 0;
+        if (rounds == 0 || idle_full)
+            find_idle_magazines(a, &look);
+        idle_full =
+            force && look.idle_count == FLUSH_BATCH; /* those that are flushed have none then */
         find_idle(a, pool_ms(now - pool_value(a, POOL_PURGE_AFTER)), &look);
         bool in_use = a->chunk_count > 0;
         lock_release(&a->lock);
@@ -215,10 +279,10 @@ static uint64_t flush_idle(struct pool_arena *a, uint64_t now, bool force)
         taken = look.orphans != NULL;
         if (taken > 0)
             purge_orphans(a, &look);
-        if (look.count > 0) {
+        if (look.count > 0 || look.idle_count > 0) {
             a->flush = look.found;
             a->flush_count = look.count;
-            arena_flush_threads(a->owner, owns_found, a);
+            arena_flush_threads(a->owner, owns_found, &look);
             for (size_t i = 0; i < look.count; i++)
                 taken += look.found[i] == NULL;
             a->flush = NULL;
@@ -226,8 +290,9 @@ static uint64_t flush_idle(struct pool_arena *a, uint64_t now, bool force)
         }
         if (!in_use)
             return UINT64_MAX;
-    } while ((look.count == FLUSH_BATCH || look.inside >= INSIDE_BATCH) && taken > 0 &&
-             ++rounds < ROUNDS);
+    } while (
+        (idle_full || ((look.count == FLUSH_BATCH || look.inside >= INSIDE_BATCH) && taken > 0)) &&
+        ++rounds < ROUNDS);
     /* While memory is in use, others may free it without telling us: look again and again, but the more seldom the
      * longer nothing moves. */
     a->rests = moved || look.look_again ? 0 : a->rests < 4 ? a->rests + 1 : 4;

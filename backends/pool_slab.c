@@ -1,15 +1,21 @@
 /* pool_slab.c - see pool.h. */
 #include "backends/pool.h"
 
-unsigned pool_pieces_of(unsigned size_class)
+const uint8_t pool_pieces[SIZE_CLASS_COUNT] = {
+    /* clang-format off */
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 1, 1, 3, 3, 2,
+    4, 2, 2, 4, 8, 4, 4, 8, 16, 8, 8, 16, 15, 8, 16, 4, 5, 16, 7, 8, 9,
+    1, 2, 3, 4, 6, 8, 16, 8,
+    /* clang-format on */
+};
+
+void pool_set_owner(struct slab *s, uintptr_t owner, struct magazine *home)
 {
-    size_t size = size_class_bytes[size_class];
-    for (unsigned n = 1; n < POOL_MAX_PIECES; n++) {
-        size_t total = n * SLAB_PIECE_SIZE, objects = total / size;
-        if (objects >= 4 && (total - objects * size) * 32 <= total)
-            return n;
+    struct slab_piece *piece = &slab_chunk_of(s)->piece[s->index];
+    for (unsigned i = 0; i < s->pieces; i++) {
+        atomic_store_explicit(&piece[i].home, home, memory_order_relaxed);
+        atomic_store_explicit(&piece[i].owner, owner, memory_order_relaxed);
     }
-    return POOL_MAX_PIECES;
 }
 
 void slab_list_push(struct slab_list *list, struct slab *s)
@@ -59,7 +65,7 @@ uint32_t slab_collect(struct slab *s)
         last = *last;
     *last = s->free;
     s->free = first;
-    atomic_store_explicit(&s->frees, slab_load(&s->frees) + n, memory_order_relaxed);
+    count_add(&s->frees, n);
     return n;
 }
 
@@ -76,16 +82,24 @@ size_t slab_carve(struct slab *s)
     n = n > s->capacity - carved ? s->capacity - carved : n;
     if (n == 0)
         return 0;
-    char *p = s->base + (size_t)carved * size;
-    for (uint32_t i = 0; i + 1 < n; i++, p += size)
-        *(void **)p = p + size;
-    *(void **)p = s->free;
-    s->free = s->base + (size_t)carved * size;
+    char *first = s->base + (size_t)carved * size;
+    /* Chunks begin at equal places of the processor's caches, so the first objects of many slabs would get in each other's
+     * way: in each chunk another object of the page comes first. */
+    uint32_t at = (uint32_t)((uintptr_t)s->base / CHUNK_SIZE) % n;
+    void *list = s->free;
+    for (uint32_t i = 0; i < n; i++) {
+        at = at == 0 ? n - 1 : at - 1;
+        void *p = first + (size_t)at * size;
+        *(void **)p = list;
+        list = p;
+    }
+    s->free = list;
     atomic_store_explicit(&s->carved, carved + n, memory_order_relaxed);
     return (size_t)n * size;
 }
 
-struct slab_chunk *slab_chunk_of(const struct slab *s)
+size_t slab_touched(const struct slab *s)
 {
-    return (struct slab_chunk *)(pagemap_lookup(s->base) - PAGEMAP_SLABS);
+    size_t handed = ((size_t)s->carved * s->object_size + OS_PAGE_SIZE - 1) & -OS_PAGE_SIZE;
+    return handed > s->had_bytes ? handed : s->had_bytes;
 }

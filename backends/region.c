@@ -35,7 +35,7 @@ static char *align_up(char *p, size_t alignment)
 /* One that the heap did not bump. */
 static void count_apart(struct region_heap *h, size_t usable)
 {
-    slab_count(&h->bump.objects);
+    count_one(&h->bump.objects);
     h->start_objects++;
     region_add(&h->extra, usable + BUMP_HEADER);
 }
@@ -76,7 +76,7 @@ static bool new_piece(struct region_arena *a, struct region_heap *h, size_t need
     }
     lock_release(&a->lock);
     if (done)
-        arena_note_growth(a->owner, (size_t)(end - base));
+        arena_note_growth(a->owner, end - base);
     return done;
 }
 
@@ -97,7 +97,7 @@ static char *alloc_medium(struct region_arena *a, struct region_heap *h, size_t 
     if (zero)
         clear(p, usable, touched);
     count_apart(h, usable);
-    arena_note_growth(a->owner, need);
+    arena_note_growth(a->owner, (int64_t)need);
     return p;
 }
 

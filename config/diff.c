@@ -58,18 +58,6 @@ static const char *backend_name(const struct policy *policy, uint32_t index)
 
 /* ---- Backends -------------------------------------------------------------------------------- */
 
-static bool same_options(const struct policy_backend *a, const struct policy_backend *b)
-{
-    if (a->option_count != b->option_count)
-        return false;
-    for (size_t i = 0; i < a->option_count; i++) {
-        if (!same(a->options[i].key, b->options[i].key) ||
-            !same(a->options[i].value, b->options[i].value))
-            return false;
-    }
-    return true;
-}
-
 static void diff_backend(struct diff *diff, const struct policy_backend *a,
                          const struct policy_backend *b)
 {
@@ -85,7 +73,7 @@ static void diff_backend(struct diff *diff, const struct policy_backend *a,
     }
     if (!same(a->library, b->library))
         add(diff, NEW_ALLOCATIONS, "backends.%s.library", b->name);
-    if (!same_options(a, b))
+    if (!policy_same_options(a->options, a->option_count, b->options, b->option_count))
         add(diff, NEW_ALLOCATIONS, "backends.%s.options", b->name); /* no arena takes new options */
 }
 

@@ -3,25 +3,49 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/meta.h"
+const char FILE_NO_MEMORY[] = "no memory to read it";
 
-static const char *read_all(int fd, char *buffer, size_t capacity, size_t *length)
+/* Keeps what was read. At least twice as much as there was, so that all the pieces are no more than twice the last. */
+static bool reserve(struct file_text *text, size_t capacity, size_t limit)
 {
-    *length = 0;
-    while (*length < capacity) {
-        ssize_t got = read(fd, buffer + *length, capacity - *length);
+    if (capacity <= text->capacity)
+        return true;
+    if (capacity < 2 * text->capacity)
+        capacity = 2 * text->capacity < limit ? 2 * text->capacity : limit;
+    char *bytes = meta_region_alloc(text->region, capacity);
+    if (!bytes)
+        return false;
+    if (text->length > 0)
+        memcpy(bytes, text->bytes, text->length);
+    text->bytes = bytes;
+    text->capacity = capacity;
+    return true;
+}
+
+/* `expected` bytes, or more or fewer: a pipe does not say, and a file may change. */
+static const char *read_all(int fd, struct file_text *text, uint64_t expected, size_t limit)
+{
+    text->length = 0;
+    if (!reserve(text, expected < limit ? (size_t)expected + 1 : limit, limit))
+        return FILE_NO_MEMORY;
+    for (;;) {
+        if (text->length == limit)
+            return NULL;
+        if (text->length == text->capacity && !reserve(text, limit, limit))
+            return FILE_NO_MEMORY;
+        ssize_t got = read(fd, text->bytes + text->length, text->capacity - text->length);
         if (got == 0)
-            break;
+            return NULL;
         if (got > 0)
-            *length += (size_t)got;
+            text->length += (size_t)got;
         else if (errno != EINTR)
             return strerrordesc_np(errno);
     }
-    return NULL;
 }
 
 /* Regular files, pipes and devices: what a read can be expected to come back from. */
@@ -45,7 +69,7 @@ static const char *prepare(int fd, struct policy_file_state *state)
     return NULL;
 }
 
-const char *file_read(const char *name, char *buffer, size_t capacity, size_t *length,
+const char *file_read(const char *name, struct file_text *text, size_t limit,
                       struct policy_file_state *state)
 {
     /* Not to hang in open() on a pipe that nobody writes to. */
@@ -54,7 +78,7 @@ const char *file_read(const char *name, char *buffer, size_t capacity, size_t *l
         return strerrordesc_np(errno);
     const char *mistake = prepare(fd, state);
     if (!mistake)
-        mistake = read_all(fd, buffer, capacity, length);
+        mistake = read_all(fd, text, state->size, limit);
     close(fd);
     return mistake;
 }

@@ -5,15 +5,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/meta.h"
 #include "core/policy.h"
 
-struct meta_region;
+/* What was read last, for one file after the other: grows in the region. */
+struct file_text {
+    struct meta_region *region;
+    char *bytes;
+    size_t capacity, length;
+};
 
-/* Reads the file into buffer. NULL on success; else what went wrong, as a constant text. A file
- * of more than `capacity` bytes gives *length == capacity. Pipes can be read too; folders
- * cannot. *state gets what the file was before the first byte was read. */
-const char *file_read(const char *name, char *buffer, size_t capacity, size_t *length,
+/* Reads the file into text. NULL on success; else what went wrong, as a constant text: FILE_NO_MEMORY where the region gives
+ * none. A file of `limit` bytes or more gives length == limit. Pipes can be read too; folders cannot. *state gets what the
+ * file was before the first byte was read. */
+const char *file_read(const char *name, struct file_text *text, size_t limit,
                       struct policy_file_state *state);
+extern const char FILE_NO_MEMORY[];
 
 /* `name` as a file that `base` mentions: an absolute name stays, another is taken from base's
  * folder (from the working directory when base is no file name, such as "<string>"). NULL

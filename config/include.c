@@ -81,6 +81,17 @@ static bool remember(struct reader *reader, const char *name, const struct polic
     return true;
 }
 
+/* false: no memory, which is reported. *mistake: NULL, or what else went wrong. */
+static bool read_text(struct reader *reader, const char *name, struct policy_file_state *state,
+                      const char **mistake)
+{
+    *mistake = file_read(name, &reader->text, reader->limits->file_bytes + 1, state);
+    if (*mistake != FILE_NO_MEMORY)
+        return true;
+    reader_no_memory(reader, reader->scratch);
+    return false;
+}
+
 static const struct node *read_included(struct reader *reader, const struct chain *parent,
                                         const struct node *entry)
 {
@@ -106,9 +117,9 @@ static const struct node *read_included(struct reader *reader, const struct chai
         return NULL;
     }
     reader->files_read++;
-    size_t length = 0;
-    const char *mistake =
-        file_read(self.name, reader->text, reader->limits->file_bytes + 1, &length, &self.state);
+    const char *mistake;
+    if (!read_text(reader, self.name, &self.state, &mistake))
+        return NULL;
     if (mistake) {
         report_error(reader->report, entry->mark, "cannot read the included file: %s: %s",
                      chain_text(parent, self.name).text, mistake);
@@ -123,7 +134,8 @@ static const struct node *read_included(struct reader *reader, const struct chai
     }
     if (!remember(reader, self.name, &self.state))
         return NULL;
-    const struct node *tree = yaml_read_tree(reader, self.name, reader->text, length);
+    const struct node *tree =
+        yaml_read_tree(reader, self.name, reader->text.bytes, reader->text.length);
     return tree ? with_includes(reader, &self, tree) : NULL;
 }
 
@@ -159,14 +171,14 @@ static const struct node *with_includes(struct reader *reader, const struct chai
 const struct node *include_read_file(struct reader *reader, const char *name)
 {
     struct chain self = {.name = reader_keep_text(reader, name)};
-    size_t length = 0;
     if (!self.name)
         return NULL;
     reader->root.file = self.name;
     reader->from_file = true;
     reader->files_read++;
-    const char *mistake =
-        file_read(self.name, reader->text, reader->limits->file_bytes + 1, &length, &self.state);
+    const char *mistake;
+    if (!read_text(reader, self.name, &self.state, &mistake))
+        return NULL;
     if (mistake) {
         reader->unreadable = true;
         report_error(reader->report, reader->root, "cannot be read: %s", mistake);
@@ -174,7 +186,8 @@ const struct node *include_read_file(struct reader *reader, const char *name)
     }
     if (!remember(reader, self.name, &self.state))
         return NULL;
-    const struct node *tree = yaml_read_tree(reader, self.name, reader->text, length);
+    const struct node *tree =
+        yaml_read_tree(reader, self.name, reader->text.bytes, reader->text.length);
     return tree ? with_includes(reader, &self, tree) : NULL;
 }
 

@@ -172,13 +172,12 @@ static void check_keys(struct parse *parse, const struct node *map, const char *
         return;
     for (size_t i = 0; i < ops->param_count; i++)
         params[i] = ops->params[i].name;
+    const char *const *keys = is_plugin ? keys_backend : is_builtin(ops) ? builtin : loaded;
+    if (value_knows_keys(map, keys, params))
+        return;
     char where[120];
     snprintf(where, sizeof(where), "in backend \"%s\" (%s)", quoted(name).text, ops->name);
-    value_check_keys(parse->report, map, where,
-                     is_plugin         ? keys_backend
-                     : is_builtin(ops) ? builtin
-                                       : loaded,
-                     params);
+    value_check_keys(parse->report, map, where, keys, params);
 }
 
 static void read_options(struct parse *parse, const struct node *map,

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "config/builtin.h"
 #include "config/include.h"
 #include "config/parse.h"
 #include "config/text.h"
@@ -72,10 +71,10 @@ const char *reader_keep_text(struct reader *reader, const char *text)
 static void read_source(struct read *read, struct reader *reader, const struct read_source *source)
 {
     const struct node *tree = NULL;
-    reader->text = reader_scratch(reader, reader->limits->file_bytes + 1);
-    if (reader->text && source->path)
+    reader->text.region = reader->scratch;
+    if (source->path)
         tree = include_read_file(reader, source->path);
-    else if (reader->text)
+    else
         tree = include_read_text(reader, source->label, source->text ? source->text : "",
                                  source->text ? source->length : 0);
     if (tree && !reader->out_of_memory)
@@ -164,17 +163,6 @@ enum sluice_result policy_read_string(const char *yaml, size_t length, struct po
 {
     struct read_source source = {.label = "<string>", .text = yaml, .length = length};
     return read_policy(&source, out, error, error_size);
-}
-
-struct policy *policy_read_builtin(void)
-{
-    struct read_source source = {.label = "<built-in>", .text = builtin_policy};
-    struct policy *policy;
-    char error[512];
-    source.length = strlen(builtin_policy);
-    if (read_policy(&source, &policy, error, sizeof(error)) != SLUICE_OK)
-        log_line(LOG_LEVEL_ERROR, "%s", error);
-    return policy;
 }
 
 void policy_destroy(struct policy *policy)

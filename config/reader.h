@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "config/file.h"
 #include "config/report.h"
 #include "core/meta.h"
 #include "core/policy.h"
@@ -33,12 +34,12 @@ struct reader {
     struct meta_region *scratch, *memory;
     struct report *report;
     const struct reader_limits *limits;
-    char *text;              /* limits->file_bytes + 1, for the file that is being read */
-    struct policy_mark root; /* the file that was asked for, as a whole */
-    bool from_file;          /* not from a text */
-    bool out_of_memory;      /* reported once */
-    bool unreadable;         /* the file that was asked for could not be read */
-    const char *files[64];   /* absolute names; limits->files of them at most */
+    struct file_text text;                    /* of the file that is being read */
+    struct policy_mark root;                  /* the file that was asked for, as a whole */
+    bool from_file;                           /* not from a text */
+    bool out_of_memory;                       /* reported once */
+    bool unreadable;                          /* the file that was asked for could not be read */
+    const char *files[64];                    /* absolute names; limits->files of them at most */
     struct policy_file_state file_states[64]; /* when each was read first */
     size_t file_count, files_read;            /* different ones; all, repeated ones too */
 };

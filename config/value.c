@@ -213,14 +213,29 @@ bool value_name(struct report *report, const struct node *node, const char *key,
     return true;
 }
 
-static bool is_one_of(const char *word, const char *const *words, struct words *search)
+static bool is_one_of(const char *word, const char *const *words)
 {
     for (size_t i = 0; words && words[i]; i++) {
         if (strcmp(word, words[i]) == 0)
             return true;
-        words_offer(search, words[i]);
     }
     return false;
+}
+
+static void offer_all(struct words *search, const char *const *words)
+{
+    for (size_t i = 0; words && words[i]; i++)
+        words_offer(search, words[i]);
+}
+
+bool value_knows_keys(const struct node *map, const char *const *keys, const char *const *more)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        const char *key = map->pairs[i].key->text;
+        if (!is_one_of(key, keys) && !is_one_of(key, more))
+            return false;
+    }
+    return true;
 }
 
 bool value_check_keys(struct report *report, const struct node *map, const char *where,
@@ -229,11 +244,13 @@ bool value_check_keys(struct report *report, const struct node *map, const char 
     bool good = true;
     for (size_t i = 0; i < map->count; i++) {
         const struct node *key = map->pairs[i].key;
-        struct words search;
-        words_begin(&search, key->text);
-        if (is_one_of(key->text, keys, &search) || is_one_of(key->text, more, &search))
+        if (is_one_of(key->text, keys) || is_one_of(key->text, more))
             continue;
         good = false;
+        struct words search;
+        words_begin(&search, key->text);
+        offer_all(&search, keys);
+        offer_all(&search, more);
         const char *nearest = words_nearest(&search);
         if (nearest)
             report_error(report, key->mark, "unknown key \"%s\" %s; did you mean \"%s\"?",

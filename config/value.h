@@ -32,6 +32,9 @@ bool value_name(struct report *report, const struct node *node, const char *key,
 bool value_check_keys(struct report *report, const struct node *map, const char *where,
                       const char *const *keys, const char *const *more);
 
+/* The same question without a report, for who has to make up `where`. */
+bool value_knows_keys(const struct node *map, const char *const *keys, const char *const *more);
+
 /* Is it a map? Else reports that `key` should be one, such as `example`. */
 bool value_is_map(struct report *report, const struct node *node, const char *key,
                   const char *example);

@@ -1,10 +1,10 @@
-/* alloc.c - the public allocation calls, and their fast path: a thread's cache serves an allocation, and takes a free.
+/* alloc.c - the public allocation calls, and their fast path: a thread's magazines serve an allocation, and take a free.
  *
- *     malloc   cache of the module ─ generation current? ─ slab of the size class ─ pop           no lock,
- *     free     pagemap ─ slab ─ mine? ─ push                                                       no atomic RMW
+ *     malloc   cache of the module ─ generation current? ─ magazine of the size class ─ pop       no lock,
+ *     free     pagemap ─ slab ─ mine? ─ its magazine ─ push                                        no atomic RMW
  *
- * Where a slab has run empty its backend is asked for the next one; what has no slab is allocated and freed by its arena,
- * object by object. What no cache serves goes to alloc_slow().
+ * Where a magazine has run empty its backend is asked for more; what has no slab finds its magazine by its header or its page
+ * (core/direct.h), or is allocated and freed by its arena, object by object. What no cache serves goes to alloc_slow().
  */
 #include "core/alloc.h"
 
@@ -14,11 +14,11 @@
 #include "core/alloc_parts.h"
 #include "core/bootstrap.h"
 #include "core/bump.h"
+#include "core/direct.h"
 #include "core/emergency.h"
 #include "core/error.h"
 #include "core/header.h"
 #include "core/limit.h"
-#include "core/magazine.h"
 #include "core/place.h"
 #include "core/route.h"
 #include "core/size_class.h"
@@ -30,16 +30,16 @@ static void count_alloc(struct heap *h, size_t usable)
 {
     if (arena_is_fast(h->arena))
         return;
-    heap_count(&h->allocated, 1);
-    heap_count(&h->allocated_bytes, usable);
+    count_add(&h->allocated, 1);
+    count_add(&h->allocated_bytes, usable);
 }
 
 static void count_free(struct heap *h, size_t usable)
 {
     if (arena_is_fast(h->arena))
         return;
-    heap_count(&h->freed, 1);
-    heap_count(&h->freed_bytes, usable);
+    count_add(&h->freed, 1);
+    count_add(&h->freed_bytes, usable);
 }
 
 /* ---- One arena ------------------------------------------------------------------------------ */
@@ -87,8 +87,7 @@ static void *alloc_with_header(struct sluice_arena *a, struct heap *h, size_t si
     if (base == NULL)
         return NULL;
     *usable -= padding;
-    if (arena_uses_magazines(a) && size <= MAGAZINE_SIZE_MAX)
-        *usable = size; /* a class, whatever the backend rounds it up to */
+    *usable = direct_usable(a, size, *usable);
     header_write(base + padding, a->id, *usable, padding);
     if (UNLIKELY(a->tracked))
         track_add(a, base, padding);
@@ -101,85 +100,83 @@ void *arena_alloc(struct thread *t, struct sluice_arena *a, size_t size, size_t 
     struct heap *h = heap_of(t, a);
     if (h == NULL)
         return NULL;
-    size = magazine_size(a, size);
+    size = direct_size(a, size);
     bool charge = !arena_keeps_limit(a);
     if (charge && !limit_take(h, size))
         return NULL;
     size_t usable = 0;
-    void *p = (a->ops->capabilities & SLUICE_BACKEND_OWNS_ADDRESS_SPACE) != 0
-                  ? a->ops->alloc(a->instance, &h->state, size, alignment, flags, &usable)
-                  : alloc_with_header(a, h, size, alignment, flags, &usable);
+    void *p = arena_has_headers(a)
+                  ? alloc_with_header(a, h, size, alignment, flags, &usable)
+                  : a->ops->alloc(a->instance, &h->state, size, alignment, flags, &usable);
     if (p == NULL) {
         if (charge)
             limit_give(h, size);
         return NULL;
     }
-    if (arena_uses_magazines(a) && (a->ops->capabilities & SLUICE_BACKEND_OWNS_ADDRESS_SPACE) != 0)
-        magazine_note_class(p, usable);
+    direct_note_class(a, p, usable);
     if (charge)
         h->credit -=
             (int64_t)(usable - size); /* given back with the object; made good at the next */
     count_alloc(h, usable);
+    if (UNLIKELY((int64_t)(count_load(&h->allocated_bytes) - count_load(&h->freed_bytes)) >
+                 h->look_at))
+        heap_note_growth(h);
     return p;
 }
 
 /* ---- Allocation, fast ----------------------------------------------------------------------- */
 
-/* The slab that serves a size of a module in this thread; &slab_none: the slow path has to see to it. In a section of t. */
-static inline __attribute__((always_inline)) struct slab *bin_of(struct thread *t,
-                                                                 sluice_module module, size_t size)
+/* The magazine that serves a size of a module in this thread; &magazine_none: the slow path has to see to it. In a section
+ * of t. */
+static inline __attribute__((always_inline)) struct magazine *
+bin_of(struct thread *t, sluice_module module, size_t size)
 {
     if (UNLIKELY(module >= atomic_load_explicit(&t->cache_limit, memory_order_acquire)))
-        return &slab_none;
+        return &magazine_none;
     struct tcache *c = t->cache[module];
     if (UNLIKELY(c->generation !=
                  atomic_load_explicit(&route_module_generation[module], memory_order_relaxed)))
-        return &slab_none;
+        return &magazine_none;
     if (LIKELY(size <= SIZE_CLASS_TABLE_MAX))
         return c->bin[size_class_of(size)];
-    return size <= SIZE_CLASS_MAX ? c->bin[size_class_of(size)] : &slab_none;
+    return size <= SIZE_CLASS_MAX ? c->bin[size_class_of(size)] : &magazine_none;
 }
 
-/* Always inline, as the compiler thinks it too large: the part behind a slab that is empty lies apart, and the part before
+/* Always inline, as the compiler thinks it too large: the part behind a magazine that is empty lies apart, and the part before
  * it is as long as if that were not there. */
 static inline __attribute__((always_inline)) void *alloc_fast(sluice_module module, size_t size)
 {
     struct thread *t = thread_self;
     thread_section_begin(t);
-    struct slab *s = bin_of(t, module, size);
-    void *p = slab_pop(s);
+    struct magazine *m = bin_of(t, module, size);
+    void *p = magazine_pop(m);
     if (UNLIKELY(p == NULL)) /* or the bin has a cursor */
-        p = bump_take_from_bin(s, size);
+        p = bump_take_from_bin(m, size);
     thread_leave(t);
     return p;
 }
 
-/* In a section of t. What stands in a bin is empty: its backend is asked, who finds another slab for the bin. NULL: the slow
- * path has to see to it. */
-static void *refill(struct thread *t, struct slab *s, size_t size, unsigned flags)
+/* In a section of t. What stands in a bin is empty: its backend is asked. NULL: the slow path has to see to it. */
+static void *refill(struct thread *t, struct magazine *m, size_t size, unsigned flags)
 {
-    if (s == &slab_none || s->capacity == SLAB_MARK_BUMP)
+    if (m->kind == MAGAZINE_EMPTY || m->kind == MAGAZINE_BUMPS)
         return NULL;
-    struct heap *direct = s->capacity == SLAB_MARK_DIRECT ? (struct heap *)s->base : NULL;
-    struct sluice_arena *a =
-        direct != NULL ? direct->arena
-                       : ((struct chunk *)(pagemap_lookup(s->base) - PAGEMAP_SLABS))->arena;
+    struct heap *h = t->heaps[m->arena];
+    struct sluice_arena *a = h->arena;
     if (limit_soft_exceeded(a->module) ||
         atomic_load_explicit(&a->module->pending, memory_order_relaxed) != 0)
         return NULL;
     size = size == 0 ? 1 : size;
-    if (direct != NULL) {
-        bool is_magazine = s != &direct->stand_in;
-        if (!is_magazine && size <= MAGAZINE_SIZE_MAX && heap_wants_magazines(direct))
-            return NULL; /* the slow path puts one into the bin */
-        void *p = arena_alloc(t, a, size, ALLOC_ALIGNMENT, flags);
-        if (is_magazine)
-            magazine_grew(s);
-        return p;
+    if (m->kind == MAGAZINE_SLABS) {
+        size_t usable;
+        return a->ops->alloc(a->instance, &h->state, size, ALLOC_ALIGNMENT, flags, &usable);
     }
-    size_t usable;
-    return a->ops->alloc(a->instance, &t->heaps[a->id]->state, size, ALLOC_ALIGNMENT, flags,
-                         &usable);
+    if (m->kind == MAGAZINE_ASKS && size <= DIRECT_SIZE_MAX && heap_wants_magazines(h))
+        return NULL; /* the slow path puts one into the bin */
+    void *p = arena_alloc(t, a, size, ALLOC_ALIGNMENT, flags);
+    if (m->kind == MAGAZINE_DIRECT)
+        direct_grew(m);
+    return p;
 }
 
 /* Behind the fast path. */
@@ -225,6 +222,8 @@ void *sluice_calloc(sluice_module module, size_t count, size_t size)
                   size);
         return alloc_fail(module_get(module), ENOMEM);
     }
+    if (UNLIKELY(total > ALLOC_CLEARS_MAX))
+        return alloc_slow(module, total, ALLOC_ALIGNMENT, SLUICE_ALLOC_ZERO, NULL, CALLER);
     void *p = alloc_fast(module, total);
     if (LIKELY(p != NULL))
         return memset(p, 0, total);
@@ -283,6 +282,14 @@ static void free_without_heap(struct sluice_arena *a, void *p, size_t padding)
         limit_uncharge(a->module, usable);
 }
 
+void heap_free(struct heap *h, void *p, size_t padding)
+{
+    size_t usable = give_to_backend(h->arena, &h->state, p, padding);
+    if (!arena_keeps_limit(h->arena))
+        limit_give(h, usable);
+    count_free(h, usable);
+}
+
 static void free_to_backend(struct thread *t, struct sluice_arena *a, void *p, size_t padding)
 {
     struct heap *h = heap_of(t, a);
@@ -292,26 +299,29 @@ static void free_to_backend(struct thread *t, struct sluice_arena *a, void *p, s
     }
     if (!arena_is_fast(a))
         heap_note_turn(h);
-    size_t usable = give_to_backend(a, &h->state, p, padding);
-    if (!arena_keeps_limit(a))
-        limit_give(h, usable);
-    count_free(h, usable);
+    heap_free(h, p, padding);
+}
+
+/* So many objects came home to the magazine that its owner must act. Returns whether memory went back. */
+static int slab_event(struct thread *t, struct magazine *m)
+{
+    struct heap *h = t->heaps[m->arena];
+    return h->arena->ops->slab_event(h->arena->instance, h->state, m);
 }
 
 static void free_in_section(struct thread *t, void *p)
 {
     struct place_of at = {.entry = pagemap_lookup(p)};
     if ((at.entry & PAGEMAP_SLABS) != 0) {
-        struct slab *s = slab_of(at.entry, p);
-        uintptr_t owner = atomic_load_explicit(&s->owner, memory_order_relaxed);
+        struct slab_piece *piece = slab_piece_at(at.entry, p);
+        struct magazine *home = atomic_load_explicit(&piece->home, memory_order_relaxed);
+        uintptr_t owner = atomic_load_explicit(&piece->owner, memory_order_relaxed);
         if (UNLIKELY(owner == SLAB_UNUSED))
             place_misuse("sluice_free", p);
-        if (owner != (uintptr_t)t) {
-            slab_push_remote(s, p);
-        } else if (slab_push(s, p)) {
-            struct sluice_arena *a = ((struct chunk *)(at.entry - PAGEMAP_SLABS))->arena;
-            a->ops->slab_event(a->instance, &t->heaps[a->id]->state, s);
-        }
+        if (owner != (uintptr_t)t)
+            slab_push_remote(slab_of(at.entry, p), p);
+        else if (magazine_push(home, p))
+            slab_event(t, home);
     } else if ((at.entry & PAGEMAP_CHUNK) != 0) {
         free_to_backend(t, ((struct chunk *)(at.entry - PAGEMAP_CHUNK))->arena, p, 0);
     } else {
@@ -366,6 +376,8 @@ static __attribute__((noinline)) void free_slow(void *p)
 {
     if (p == NULL)
         return;
+    if (UNLIKELY((uintptr_t)p % ALLOC_ALIGNMENT != 0))
+        place_misuse("sluice_free", p);
     int saved = errno;
     uintptr_t entry = pagemap_lookup(p);
     if ((entry & (PAGEMAP_SLABS | PAGEMAP_EMERGENCY)) == 0 && free_quickly(thread_self, entry, p)) {
@@ -394,10 +406,10 @@ static __attribute__((noinline)) void free_slow(void *p)
 }
 
 /* In a section of t, which ends here. */
-static __attribute__((noinline)) void free_magazine_event(struct thread *t, struct slab *m)
+static __attribute__((noinline)) void free_direct_event(struct thread *t, struct magazine *m)
 {
     int saved = errno;
-    magazine_event(m);
+    direct_event(t->heaps[m->arena], m);
     thread_leave(t);
     alloc_after_slow();
     errno = saved;
@@ -406,7 +418,7 @@ static __attribute__((noinline)) void free_magazine_event(struct thread *t, stru
 static __attribute__((noinline)) void free_at_page_start(void *p)
 {
     if (place_may_have_header(p, 0, false) && header_is_valid(p) &&
-        header_usable(p) <= MAGAZINE_SIZE_MAX)
+        header_usable(p) <= DIRECT_SIZE_MAX)
         place_know_page(p);
     free_slow(p);
 }
@@ -421,7 +433,7 @@ static __attribute__((noinline)) void free_direct(void *p, uintptr_t entry)
     if ((entry & PAGEMAP_CHUNK) != 0) {
         const struct chunk *c = (struct chunk *)(entry - PAGEMAP_CHUNK);
         arena = c->arena->id;
-        k = magazine_class_of_page(c, p);
+        k = direct_class_of_page(c, p);
     } else {
         if (UNLIKELY(entry != 0 || !place_is_in_range(p)))
             return free_slow(p);
@@ -430,51 +442,51 @@ static __attribute__((noinline)) void free_direct(void *p, uintptr_t entry)
         if (UNLIKELY(!header_is_valid(p) || !header_is_next_to(p)))
             return free_slow(p);
         arena = header_arena(p);
-        k = magazine_class(header_usable(p));
+        k = direct_class(header_usable(p));
     }
-    if (k == MAGAZINE_NONE)
+    if (k == DIRECT_NO_CLASS)
         return free_slow(p);
     thread_section_begin(t);
     struct heap *h = NULL;
     if (LIKELY(atomic_load_explicit(&t->token, memory_order_acquire) == (uintptr_t)t &&
                arena < t->heap_capacity))
         h = t->heaps[arena];
-    if (UNLIKELY(h == NULL || h->magazines == NULL || magazine_refuses(&h->magazines[k], p))) {
+    if (UNLIKELY(h == NULL || h->magazines == NULL)) {
         thread_leave(t);
         return free_slow(p);
     }
-    struct slab *m = &h->magazines[k];
-    if (UNLIKELY(entry == 0 ? magazine_push_sealed(m, p) : magazine_push(m, p)))
-        return free_magazine_event(t, m);
+    struct magazine *m = &h->magazines[k];
+    if (UNLIKELY(entry == 0 ? direct_push_sealed(m, p) : magazine_push(m, p)))
+        return free_direct_event(t, m);
     thread_leave(t);
 }
 
-/* In a section of t, which ends here: the slab of an object that came home wants its owner to act. */
-static __attribute__((noinline)) void free_event(struct thread *t, const struct slab_chunk *c,
-                                                 struct slab *s)
+/* In a section of t, which ends here. */
+static __attribute__((noinline)) void free_event(struct thread *t, struct magazine *m)
 {
-    struct sluice_arena *a = c->chunk.arena;
-    a->ops->slab_event(a->instance, &t->heaps[a->id]->state, s);
+    int went_back = slab_event(t, m);
     thread_leave(t);
-    alloc_after_slow(); /* the event may have left work for a control thread that does not run yet */
+    if (went_back)
+        alloc_after_slow(); /* it may have left work for a control thread that does not run yet */
 }
 
 /* Every other way out is a jump, so that no register has to be saved. */
 void sluice_free(void *p)
 {
     struct thread *t = thread_self;
-    uintptr_t entry = pagemap_lookup(p);
+    uintptr_t entry = pagemap_lookup_object(p);
     if (UNLIKELY((entry & PAGEMAP_SLABS) == 0))
         return free_direct(p, entry);
     thread_section_begin(t);
-    struct slab *s = slab_of(entry, p);
-    if (UNLIKELY(atomic_load_explicit(&s->owner, memory_order_relaxed) !=
+    struct slab_piece *piece = slab_piece_at(entry, p);
+    if (UNLIKELY(atomic_load_explicit(&piece->owner, memory_order_relaxed) !=
                  atomic_load_explicit(&t->token, memory_order_acquire))) {
         thread_leave(t);
         return free_slow(p);
     }
-    if (UNLIKELY(slab_push(s, p)))
-        return free_event(t, (const struct slab_chunk *)(entry - PAGEMAP_SLABS), s);
+    struct magazine *m = atomic_load_explicit(&piece->home, memory_order_relaxed);
+    if (UNLIKELY(magazine_push(m, p)))
+        return free_event(t, m);
     thread_leave(t);
 }
 

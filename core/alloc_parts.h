@@ -30,21 +30,9 @@
 #define CALLER __builtin_return_address(0)
 #endif
 
-/* Adds to a counter of a heap, which has one writer. */
-static inline void heap_count(_Atomic uint64_t *n, uint64_t more)
-{
-    atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + more,
-                          memory_order_relaxed);
-}
-
 static inline bool arena_keeps_limit(const struct sluice_arena *a)
 {
     return (a->ops->capabilities & SLUICE_BACKEND_KEEPS_LIMIT) != 0;
-}
-
-static inline bool arena_has_slabs(const struct sluice_arena *a)
-{
-    return a->ops->slab_event != NULL;
 }
 
 static inline bool arena_bumps(const struct sluice_arena *a)

@@ -2,30 +2,30 @@
  * ask the backend, install what served for the next time; and what is to be done when nothing does.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "core/alloc_parts.h"
 #include "core/bootstrap.h"
 #include "core/bump.h"
+#include "core/direct.h"
 #include "core/emergency.h"
 #include "core/error.h"
 #include "core/limit.h"
-#include "core/magazine.h"
 #include "core/phase.h"
 #include "core/phase_check.h"
 #include "core/route.h"
 #include "core/size_class.h"
 #include "core/thread.h"
 
-/* Makes what served the fast path's for its whole size class, when this rule decides for all sizes of it: the slab, the
- * cursor, or the heap. */
+/* Makes what served the fast path's for its whole size class, when this rule decides for all sizes of it. */
 static void install(struct tcache *c, const struct route_rule *rules, const struct route_rule *rule,
                     struct heap *h, size_t size)
 {
     if (size > SIZE_CLASS_MAX)
         return;
     unsigned k = size_class_of(size);
-    size_t smallest = k == 0 ? 0 : size_class_bytes[k - 1] + 1;
-    if (size_class_bytes[k] > rule->max_size)
+    size_t smallest = k == 0 ? 0 : size_class_most(k - 1) + 1;
+    if (size_class_most(k) > rule->max_size)
         return;
     for (; rules < rule; rules++)
         if (smallest <= rules->max_size)
@@ -37,12 +37,11 @@ static void install(struct tcache *c, const struct route_rule *rules, const stru
         return;
     }
     if (!arena_has_slabs(h->arena)) {
-        c->bin[k] = heap_bin(h, size);
+        c->bin[k] = direct_bin(h, size);
         return;
     }
     struct slab_heap *slabs = h->state;
-    slabs->bins = c->bin;
-    c->bin[k] = slabs->current[k];
+    c->bin[k] = &slabs->magazine[k];
 }
 
 static void *alloc_by_rule(struct thread *t, struct tcache *c, struct route *route,
@@ -58,6 +57,17 @@ static void *alloc_by_rule(struct thread *t, struct tcache *c, struct route *rou
     if (p != NULL && c != NULL && alignment <= ALLOC_ALIGNMENT)
         install(c, route->rules, rule, t->heaps[a->id], size);
     return p;
+}
+
+/* Nobody comes behind a fallback, so one that takes no large memory that shall be zero is asked for any. */
+static void *alloc_by_fallback(struct thread *t, struct route *route, struct route_rule *rule,
+                               size_t size, size_t alignment, unsigned flags)
+{
+    void *p = alloc_by_rule(t, NULL, route, rule, size, alignment, flags);
+    if (p != NULL || (flags & SLUICE_ALLOC_ZERO) == 0 || rule->backend->ops->max_size == 0)
+        return p;
+    p = alloc_by_rule(t, NULL, route, rule, size, alignment, flags & ~SLUICE_ALLOC_ZERO);
+    return p == NULL ? NULL : memset(p, 0, size);
 }
 
 /* Objects of a phase: from the arenas of one instance. */
@@ -111,8 +121,8 @@ static void *alloc_in_section(struct thread *t, struct module *m, size_t size, s
         return NULL;
     struct tcache *c = thread_cache_for(t, m->id); /* NULL: no memory, then without */
     if (c != NULL && c->generation != generation) {
-        for (unsigned i = 0; i < SIZE_CLASS_COUNT; i++)
-            c->bin[i] = &slab_none;
+        for (unsigned i = 0; i < SIZE_CLASS_PLAIN; i++)
+            c->bin[i] = &magazine_none;
         c->generation = generation;
     }
     if (UNLIKELY(limit_soft_exceeded(m))) {
@@ -122,7 +132,7 @@ static void *alloc_in_section(struct thread *t, struct module *m, size_t size, s
             return NULL;
         }
         if (action == POLICY_ACTION_FALLBACK && route->soft_fallback != NULL)
-            return alloc_by_rule(t, NULL, route, route->soft_fallback, size, alignment, flags);
+            return alloc_by_fallback(t, route, route->soft_fallback, size, alignment, flags);
     }
     struct phase_instance *instance =
         route->phase == NULL || where != NULL ? where : phase_instance_for(t, route->phase);
@@ -149,7 +159,7 @@ static void *alloc_in_section(struct thread *t, struct module *m, size_t size, s
     }
     if (t->limit_hit && route->hard_fallback != NULL) {
         t->beyond_limit = true;
-        void *p = alloc_by_rule(t, NULL, route, route->hard_fallback, size, alignment, flags);
+        void *p = alloc_by_fallback(t, route, route->hard_fallback, size, alignment, flags);
         t->beyond_limit = false;
         return p;
     }

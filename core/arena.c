@@ -5,9 +5,9 @@
 
 #include "core/arena_parts.h"
 #include "core/control.h"
+#include "core/direct.h"
 #include "core/error.h"
 #include "core/limit.h"
-#include "core/magazine.h"
 #include "core/meta.h"
 #include "core/os.h"
 #include "core/route.h"
@@ -22,13 +22,7 @@ static _Atomic uint32_t arena_count, draining_count;
 
 static bool options_equal(const struct sluice_arena *a, const struct policy_backend *b)
 {
-    if (a->option_count != b->option_count)
-        return false;
-    for (size_t i = 0; i < a->option_count; i++)
-        if (strcmp(a->options[i].key, b->options[i].key) != 0 ||
-            strcmp(a->options[i].value, b->options[i].value) != 0)
-            return false;
-    return true;
+    return policy_same_options(a->options, a->option_count, b->options, b->option_count);
 }
 
 static bool values_equal(const struct sluice_arena *a, const struct policy_backend *b)
@@ -194,7 +188,7 @@ void arena_retire(struct sluice_arena *a)
     a->draining = true;
     draining_count++;
     lock_release(&arenas_lock);
-    control_poke();
+    control_wake_at(0);
 }
 
 struct sluice_arena *arena_by_id(uint32_t id)
@@ -302,9 +296,11 @@ void arenas_follow(const struct policy *policy)
         }
     }
     lock_release(&arenas_lock);
+    bool any = draining_count > 0;
     meta_free(used, policy->backend_count + 1);
     lock_release(&maintenance_lock);
-    control_poke();
+    if (any)
+        control_wake_at(0);
 }
 
 /* Before the new table is in force: a living arena of the same name takes the new parameters, where its backend can. */
@@ -343,11 +339,9 @@ struct heap *heap_make(struct thread *t, struct sluice_arena *arena)
     struct heap *h = meta_alloc(sizeof *h);
     if (h == NULL)
         return NULL;
-    h->stand_in.owner = SLAB_UNUSED;
-    h->stand_in.event_at = SLAB_NO_EVENT;
-    h->stand_in.capacity = SLAB_MARK_DIRECT;
-    h->stand_in.base = (char *)h;
+    magazine_init(&h->stand_in, MAGAZINE_ASKS, arena->id, 0);
     h->arena = arena;
+    h->look_at = HEAP_LOOK_FIRST;
     h->thread = t;
     lock_acquire(&arena->heaps_lock);
     h->next = arena->heaps;
@@ -359,23 +353,31 @@ struct heap *heap_make(struct thread *t, struct sluice_arena *arena)
     return h;
 }
 
+/* Is what stands in a bin among those? By its address alone: what an old bin leads to may be gone. */
+static bool lies_in(const struct magazine *m, const void *from, size_t size)
+{
+    return from != NULL && (uintptr_t)m - (uintptr_t)from < size;
+}
+
 /* No bin leads to the heap any more. */
 static void uninstall(struct heap *h)
 {
     sluice_module module = h->arena->module->id;
     if (module >= h->thread->cache_capacity)
         return;
-    struct slab **bin = h->thread->cache[module]->bin;
-    for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
-        if (heap_is_in_bin(h, bin[k]))
-            bin[k] = &slab_none;
+    struct magazine **bin = h->thread->cache[module]->bin;
+    for (unsigned k = 0; k < SIZE_CLASS_PLAIN; k++)
+        if (lies_in(bin[k], &h->stand_in, sizeof h->stand_in) ||
+            lies_in(bin[k], h->magazines, DIRECT_CLASSES * sizeof *h->magazines) ||
+            (arena_has_slabs(h->arena) && lies_in(bin[k], h->state, sizeof(struct slab_heap))))
+            bin[k] = &magazine_none;
 }
 
 void heap_destroy(struct heap *h)
 {
     struct sluice_arena *a = h->arena;
     uninstall(h);
-    magazines_flush(h);
+    direct_flush(h);
     if (h->state != NULL && a->ops->thread_exit != NULL) {
         lock_acquire(&a->reset_lock);
         a->ops->thread_exit(a->instance, h->state);
@@ -383,8 +385,8 @@ void heap_destroy(struct heap *h)
     }
     lock_acquire(&a->heaps_lock);
     limit_return_credit(h);
-    struct magazine_sums in = {0};
-    magazines_add(h, &in);
+    struct direct_sums in = {0};
+    direct_add(h, &in);
     a->past_allocated += h->allocated + in.allocated;
     a->past_allocated_bytes += h->allocated_bytes + in.allocated_bytes;
     a->past_freed += h->freed + in.freed;
@@ -397,7 +399,7 @@ void heap_destroy(struct heap *h)
         h->next->prev = h->prev;
     lock_release(&a->heaps_lock);
     h->thread->heaps[a->id] = NULL;
-    magazines_free(h);
+    direct_free(h);
     meta_free(h, sizeof *h);
 }
 

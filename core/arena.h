@@ -69,8 +69,10 @@ struct track {
 
 #define TRACK_PADDING 64 /* at least: a power of two with room for this and a header */
 
+#define HEAP_LOOK_FIRST (64 << 10) /* bytes: see look_at */
+
 struct heap {
-    struct slab stand_in; /* for bins of classes that the backend serves object by object */
+    struct magazine stand_in; /* for bins of classes that the backend is asked for */
     struct sluice_arena *arena;
     struct thread *thread;
     void *state; /* the backend's thread_state */
@@ -78,9 +80,17 @@ struct heap {
     _Atomic uint64_t allocated, allocated_bytes, freed, freed_bytes;
     int64_t credit; /* bytes charged to the module's limit and not used */
     uint64_t high;  /* largest allocated_bytes - freed_bytes at which the peak was looked at */
-    struct slab *magazines; /* core/magazine.h; or NULL */
+    int64_t
+        look_at; /* what they shall be when it is looked at without a free, as others may free all */
+    struct magazine *magazines; /* core/direct.h; or NULL */
     struct heap *next, *prev;
 };
+
+/* Its magazines are filled from slabs: a thread state begins as struct slab_heap does. */
+static inline bool arena_has_slabs(const struct sluice_arena *arena)
+{
+    return arena->ops->slab_event != NULL;
+}
 
 /* The arena for a module and a named backend of a policy, made when it does not exist. NULL: no memory, or
  * what the backend said (error_set). Inside sections. */
@@ -148,7 +158,7 @@ void arena_usage(struct sluice_arena *arena, struct arena_usage *out);
 /* Gives memory back: what is due at `now`, or everything (SLUICE_PURGE_FORCE). From arenas_walk() only. */
 size_t arena_purge(struct sluice_arena *arena, uint64_t now, unsigned flags);
 
-/* chunk_expire_lazy(), in the maintenance lock. */
+/* chunk_expire_lazy(), and meta_expire_blocks(), in the maintenance lock. */
 size_t chunks_expire(uint64_t now, bool every, uint64_t *next_due);
 
 /* Gives everything back that a module keeps for reuse (NULL: all modules). Outside sections. */
@@ -164,11 +174,12 @@ void arena_flush_threads(struct sluice_arena *arena,
 
 /* Peak of a module (called by backends that keep slabs): memory was made ready for allocation; an allocation
  * trend turned. */
-void arena_note_growth(struct sluice_arena *arena, size_t bytes);
+void arena_note_growth(struct sluice_arena *arena, int64_t bytes);
 void arena_note_turn(struct sluice_arena *arena);
 
 /* The same for the counters of a heap, before something is freed. Cheap unless there is a new high. */
 void heap_note_turn(struct heap *heap);
+void heap_note_growth(struct heap *heap); /* has allocated more than its look_at */
 
 /* Adds up what a module holds, and keeps its peak. Inside sections. */
 void module_usage(struct module *module, struct arena_usage *out, uint64_t *draining_bytes);

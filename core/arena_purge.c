@@ -7,9 +7,9 @@
 #include "core/arena_parts.h"
 #include "core/chunk.h"
 #include "core/control.h"
+#include "core/direct.h"
 #include "core/header.h"
 #include "core/limit.h"
-#include "core/magazine.h"
 #include "core/meta.h"
 #include "core/os.h"
 
@@ -148,10 +148,12 @@ static void return_credits(struct thread *t, void *module)
 
 size_t chunks_expire(uint64_t now, bool every, uint64_t *next_due)
 {
-    *next_due = UINT64_MAX;
+    uint64_t blocks_due;
     lock_acquire(&maintenance_lock); /* the control thread may wait for a fork */
     size_t bytes = chunk_expire_lazy(now, every, next_due);
+    meta_expire_blocks(now, &blocks_due);
     lock_release(&maintenance_lock);
+    *next_due = blocks_due < *next_due ? blocks_due : *next_due;
     return bytes;
 }
 
@@ -199,7 +201,7 @@ static void flush_heap_in(struct thread *t, void *arg)
     struct heap *h = a->id < t->heap_capacity ? t->heaps[a->id] : NULL;
     if (h == NULL)
         return;
-    magazines_flush(h);
+    direct_flush(h);
     if (h->state != NULL && a->ops->thread_flush != NULL)
         a->ops->thread_flush(a->instance, h->state);
     return_credit(h);

@@ -2,8 +2,8 @@
 #include "core/arena.h"
 
 #include "core/arena_parts.h"
+#include "core/direct.h"
 #include "core/header.h"
-#include "core/magazine.h"
 #include "core/os.h"
 
 static uint64_t load(const _Atomic uint64_t *n)
@@ -22,10 +22,10 @@ static void add_heaps(struct sluice_arena *a, struct arena_usage *out)
     lock_acquire(&a->heaps_lock);
     uint64_t allocated = a->past_allocated, freed = a->past_freed;
     uint64_t bytes = a->past_allocated_bytes - a->past_freed_bytes;
-    struct magazine_sums in = {0};
+    struct direct_sums in = {0};
     for (struct heap *h = a->heaps; h != NULL; h = h->next) {
         out->metadata_bytes += sizeof *h;
-        magazines_add(h, &in);
+        direct_add(h, &in);
         /* Frees first: an object that is freed elsewhere meanwhile was allocated before. */
         uint64_t freed_bytes = load(&h->freed_bytes);
         freed += load(&h->freed);
@@ -112,7 +112,7 @@ void module_usage(struct module *m, struct arena_usage *out, uint64_t *draining_
     keep_peak(m, out->live_bytes);
 }
 
-void arena_note_growth(struct sluice_arena *arena, size_t bytes)
+void arena_note_growth(struct sluice_arena *arena, int64_t bytes)
 {
     atomic_fetch_add_explicit(&arena->module->grown, bytes, memory_order_relaxed);
 }
@@ -131,12 +131,18 @@ static uint64_t sample_peak(struct module *m)
 void arena_note_turn(struct sluice_arena *arena)
 {
     struct module *m = arena->module;
-    if (load(&m->grown) < load(&m->step))
+    if (atomic_load_explicit(&m->grown, memory_order_relaxed) < (int64_t)load(&m->step))
         return;
     atomic_store_explicit(&m->grown, 0, memory_order_relaxed);
     /* Adding up costs time in proportion to what there is; so does what must grow before the next. */
     uint64_t step = sample_peak(m) / 32;
     atomic_store_explicit(&m->step, step > 0 ? step : 1, memory_order_relaxed);
+}
+
+static void look_now(struct heap *h, uint64_t net)
+{
+    h->look_at = (int64_t)(net + net / 32) + HEAP_LOOK_FIRST;
+    sample_peak(h->arena->module);
 }
 
 void heap_note_turn(struct heap *h)
@@ -146,7 +152,12 @@ void heap_note_turn(struct heap *h)
     if ((int64_t)net <= (int64_t)(h->high + (h->high >> 9)))
         return;
     h->high = net;
-    sample_peak(h->arena->module);
+    look_now(h, net);
+}
+
+void heap_note_growth(struct heap *h)
+{
+    look_now(h, load(&h->allocated_bytes) - load(&h->freed_bytes));
 }
 
 void arena_note_drop(struct sluice_arena *a)
@@ -172,6 +183,7 @@ uint64_t arena_forget_objects(struct sluice_arena *a, uint64_t *charged)
         objects += load(&h->allocated) - load(&h->freed);
         bytes += load(&h->allocated_bytes) - load(&h->freed_bytes);
         h->high = 0;
+        h->look_at = HEAP_LOOK_FIRST;
     }
     a->past_freed += objects;
     a->past_freed_bytes += bytes;

@@ -4,7 +4,7 @@
  *                                                   ^ next                   ^ end
  *
  * The thread state of a backend with SLUICE_BACKEND_BUMPS begins with a cursor. The core puts its stand-in into a cache's
- * bins, where slabs stand else: an always empty slab that is marked, so that the fast path of slabs has no test more. It
+ * bins: a magazine that is always empty, so that the fast path of magazines has no test more. It
  * belongs to the thread, or to who keeps the thread out of the arena (reset, core/thread.h).
  *
  * Headers are 8 bytes, so that an object of n bytes takes the next multiple of 16 above n + 8, and objects are aligned to
@@ -21,7 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/slab.h"
+#include "core/magazine.h"
+#include "core/size_class.h"
 
 #define BUMP_HEADER sizeof(uint64_t)
 /* In a header, where the low bits of the usable bytes (8 more than a multiple of 16) would be. */
@@ -30,9 +31,9 @@
 #define BUMP_FLAGS  (BUMP_FREED | BUMP_APART)
 
 struct bump {
-    struct slab stand_in; /* first: what a bin points to */
-    struct slab **bins;   /* the tcache's, or NULL: where the stand-in may be */
-    _Atomic(char *) next; /* where the next object goes, if it fits */
+    struct magazine stand_in; /* first: what a bin points to */
+    struct magazine **bins;   /* the tcache's, or NULL: where the stand-in may be */
+    _Atomic(char *) next;     /* where the next object goes, if it fits */
     char *end;
     uint64_t seal;            /* its low half is 0 */
     _Atomic uint64_t objects; /* allocated; atomic so that others may read */
@@ -65,30 +66,28 @@ static inline void *bump_take(struct bump *b, size_t size)
     atomic_store_explicit(&b->next, p + step, memory_order_relaxed);
     atomic_store_explicit(bump_header(p), bump_header_value(b->seal, p, step - BUMP_HEADER),
                           memory_order_relaxed);
-    slab_increment(&b->objects);
+    count_one(&b->objects);
     return p;
 }
 
-/* The same for what a bin holds: NULL when that is a slab. */
-static inline void *bump_take_from_bin(struct slab *s, size_t size)
+/* The same for what a bin holds: NULL when that is no cursor. */
+static inline void *bump_take_from_bin(struct magazine *m, size_t size)
 {
-    return s->capacity == SLAB_MARK_BUMP ? bump_take((struct bump *)s, size) : NULL;
+    return m->kind == MAGAZINE_BUMPS ? bump_take((struct bump *)m, size) : NULL;
 }
 
 /* A cursor of no piece. */
 static inline void bump_init(struct bump *b)
 {
-    b->stand_in.owner = SLAB_UNUSED;
-    b->stand_in.event_at = SLAB_NO_EVENT;
-    b->stand_in.capacity = SLAB_MARK_BUMP;
+    magazine_init(&b->stand_in, MAGAZINE_BUMPS, 0, 0);
 }
 
 /* Before its memory goes: no bin leads to it any more. */
 static inline void bump_uninstall(struct bump *b)
 {
-    for (unsigned k = 0; b->bins != NULL && k < SIZE_CLASS_COUNT; k++)
+    for (unsigned k = 0; b->bins != NULL && k < SIZE_CLASS_PLAIN; k++)
         if (b->bins[k] == &b->stand_in)
-            b->bins[k] = &slab_none;
+            b->bins[k] = &magazine_none;
 }
 
 #endif

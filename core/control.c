@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -225,6 +226,8 @@ static void *run(void *arg)
     (void)arg;
     uint64_t alone = UINT64_MAX;
     threads_disown_self();
+    /* Here, as naming another thread opens a file. */
+    syscall(SYS_prctl, PR_SET_NAME, "sluice-control", 0, 0, 0);
     for (;;) {
         uint32_t heard = atomic_load_explicit(&bell, memory_order_seq_cst);
         alone = look_for_others(alone);
@@ -260,8 +263,6 @@ static bool start_thread(void)
     bool ok = pthread_create(&thread, &attr, run, NULL) == 0;
     pthread_sigmask(SIG_SETMASK, &mask_of_program, NULL);
     pthread_attr_destroy(&attr);
-    if (ok)
-        pthread_setname_np(thread, "sluice-control");
     return ok;
 }
 

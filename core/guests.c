@@ -45,12 +45,27 @@ static uint64_t random_number(void)
     return n;
 }
 
+/* At least `width` digits, and where they end. */
+static char *put_number(char *at, uint64_t number, unsigned base, unsigned width)
+{
+    char digits[20];
+    unsigned n = 0;
+    for (; number > 0 || n < width; number /= base)
+        digits[n++] = "0123456789abcdef"[number % base];
+    while (n > 0)
+        *at++ = digits[--n];
+    return at;
+}
+
+/* Not by snprintf(): every process comes here, and one that prints nothing itself has none of that in memory. */
 static bool open_door(void)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int n = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, OBSERVE_DOOR "%d/%016llx",
-                     getpid(), (unsigned long long)random_number());
-    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "\0" OBSERVE_DOOR};
+    char *end = address.sun_path + sizeof OBSERVE_DOOR;
+    end = put_number(end, (uint64_t)getpid(), 10, 1);
+    *end++ = '/';
+    end = put_number(end, random_number(), 16, 16);
+    socklen_t length = (socklen_t)(end - (char *)&address);
     int fd = system_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0 && system_bind(fd, &address, length) == 0 && system_listen(fd, 16) == 0) {
         door = fd;

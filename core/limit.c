@@ -9,7 +9,6 @@
 
 /* What a thread takes in advance, or keeps of what it freed (twice this at most). Under a limit it is so small a part
  * of it that what 32 idle threads keep is a sixteenth: others could not have it. */
-#define ADVANCE           ((int64_t)256 << 10)
 #define ADVANCES_IN_LIMIT 1024
 
 /* Function and argument are published as one. A record is never changed or released, as a thread may be about to call
@@ -100,7 +99,7 @@ int64_t limit_advance(const struct module *m)
     uint64_t hard = load(&m->hard), soft = load(&m->soft);
     uint64_t limit = soft != 0 ? soft : hard; /* the lower one: config/ sees to that */
     uint64_t part = limit / ADVANCES_IN_LIMIT;
-    return limit == 0 || part > (uint64_t)ADVANCE ? ADVANCE : (int64_t)part;
+    return limit == 0 || part > (uint64_t)LIMIT_ADVANCE ? LIMIT_ADVANCE : (int64_t)part;
 }
 
 bool limit_take(struct heap *h, size_t bytes)

@@ -26,7 +26,10 @@ bool limit_take(struct heap *heap, size_t bytes);
 void limit_give(struct heap *heap, size_t bytes);
 void limit_return_credit(struct heap *heap); /* all of it */
 
-/* What a thread takes in advance of a module's limit, or may keep of what it freed: bytes. */
+/* What a thread takes in advance of a module's limit, or may keep of what it freed: bytes. So many where there is no limit, or
+ * none that is tight. */
+#define LIMIT_ADVANCE ((int64_t)256 << 10)
+
 int64_t limit_advance(const struct module *module);
 
 /* Sets the limits of all modules (or one) from a policy. */

@@ -1,164 +1,160 @@
-/* magazine.h - magazines: freed objects that a thread keeps in front of a backend which is asked object by object.
+/* magazine.h - magazines: what the fast path works on.
  *
- *     heap ─► magazine[class] ─► object ─► object ─► NULL      all of exactly that class's bytes
- *                 ▲ free pushes, malloc pops                   full: half of them go to the backend
+ *     bin of a thread's cache ─► magazine ─► object ─► object ─► NULL      malloc takes the first
+ *     slab, header or page    ─► magazine                                  free puts in front of it
  *
- * Calling an allocator through another one costs both; a magazine is what makes most calls end before the second. It looks
- * like a slab that this thread owns, stands in the bins of the thread's cache like one, and is popped by the same fast path.
+ * A magazine is one thread's list of free objects of one size class and one arena. What was freed last is handed out first:
+ * it is in the processor's caches still. An empty one asks the arena's backend for more, and one that holds too many gives some
+ * back; where the objects come from is the backend's: slabs (core/slab.h), or one by one (core/direct.h).
  * (After J. Bonwick, J. Adams, "Magazines and Vmem", 2001; theirs are exchanged whole, ours are lists.)
  *
- * Only for backends with SLUICE_BACKEND_MAGAZINES, and not for arenas of phases, whose objects go without being freed. In
- * such an arena small requests are rounded up to their size class, so that what was freed serves whatever comes next.
+ * Invariants:  frees - allocs   = objects in the magazine, modulo 2^64
+ *              room             = frees that are left until the owner must act (ops->slab_event, direct_event)
+ *              event_at         = what frees will be then: frees are counted down, which is shorter than up and compared
  *
- * Invariants:  frees - allocs   = objects in the magazine; they stay charged to the module's limit
- *              object_size      = what each of them was counted with, and will be
- *              base             = the heap, as in every stand-in that is marked SLAB_MARK_DIRECT
- *              carved           = what no address of an object has of its bits: alignment - 1
+ * Objects that come from the backend are counted as if allocs went down, and those that go to it as if frees did, so that the
+ * sums over a heap's magazines and its backend's counters count what the program did, and nothing else.
  *
- * What class an object is of, stands in its header, or it is that of the page where it begins: chunks of arenas with
- * magazines note for each page the class of the object that was allocated last there. As objects that begin in one page are
- * of one size at any time, it is the class of all that live there.
- *
- * An object in a magazine has a seal of its first word in its second one. A free of an object that looks so, because it is
- * there already or because nobody wrote to it since, has the magazine searched.
- *
- * All of this is the thread's own, or of who holds it (core/thread.h); only the counters may be read by others.
+ * All of it is the thread's own, or of who holds it (core/thread.h); only the counters may be read by others.
  */
 #ifndef SLUICE_CORE_MAGAZINE_H
 #define SLUICE_CORE_MAGAZINE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/arena.h"
-#include "core/chunk.h"
-#include "core/header.h"
-#include "core/os.h"
-#include "core/slab.h"
-
-#define MAGAZINE_SIZE_MAX ((size_t)4096)
-#define MAGAZINE_COUNT    28 /* classes up to that */
-
-/* A heap gets magazines when it has allocated so many objects: they cost 3.5 KiB, and short threads do without. */
-#define MAGAZINE_AFTER 16
-
-/* ASan finds uses of what was freed, and leaks, only where it sees each free. */
-#if defined(__SANITIZE_ADDRESS__)
-#define MAGAZINE_NEEDS (SLUICE_BACKEND_MAGAZINES | SLUICE_BACKEND_OWNS_ADDRESS_SPACE)
-#else
-#define MAGAZINE_NEEDS SLUICE_BACKEND_MAGAZINES
-#endif
-
-static inline bool arena_uses_magazines(const struct sluice_arena *a)
-{
-    return (a->ops->capabilities & MAGAZINE_NEEDS) == MAGAZINE_NEEDS && a->phase == NULL;
-}
-
-/* What is asked of the arena's backend for an object of `size` bytes. */
-static inline size_t magazine_size(const struct sluice_arena *a, size_t size)
-{
-    if (size > MAGAZINE_SIZE_MAX || !arena_uses_magazines(a))
-        return size;
-    return size_class_bytes[size_class_of(size)];
-}
-
-/* Does the heap have them, or should it have them by now? */
-static inline bool heap_wants_magazines(const struct heap *h)
-{
-    return h->magazines != NULL ||
-           (arena_uses_magazines(h->arena) &&
-            atomic_load_explicit(&h->allocated, memory_order_relaxed) >= MAGAZINE_AFTER);
-}
-
-/* What stands in a bin for objects of `size` bytes that the backend is asked for. Makes the magazines where they are wanted
- * and there is memory. In a section. */
-struct slab *heap_bin(struct heap *h, size_t size);
-
-/* Is what stands in a bin the heap's? By its address alone: what an old bin leads to may be gone. */
-static inline bool heap_is_in_bin(const struct heap *h, const struct slab *in_bin)
-{
-    return in_bin == &h->stand_in ||
-           (h->magazines != NULL &&
-            (uintptr_t)in_bin - (uintptr_t)h->magazines < MAGAZINE_COUNT * sizeof *h->magazines);
-}
-
-#define MAGAZINE_NONE 255u
-
-/* The class of a magazine that keeps objects of so many usable bytes, or MAGAZINE_NONE. */
-static inline unsigned magazine_class(size_t usable)
-{
-    if (usable > MAGAZINE_SIZE_MAX)
-        return MAGAZINE_NONE;
-    unsigned k = size_class_of(usable);
-    return size_class_bytes[k] == usable ? k : MAGAZINE_NONE;
-}
-
-/* Of an object that is being freed and has no header. */
-static inline unsigned magazine_class_of_page(const struct chunk *c, const void *p)
-{
-    const uint8_t *classes = atomic_load_explicit(&c->page_class, memory_order_acquire);
-    if (classes == NULL)
-        return MAGAZINE_NONE;
-    size_t page = (size_t)((const char *)p - c->base) / OS_PAGE_SIZE;
-    return (__atomic_load_n(&classes[page], __ATOMIC_RELAXED) - 1u) & MAGAZINE_NONE;
-}
-
-/* After the backend allocated an object without a header, or changed its size. Several threads may say the same of one
- * page at a time. In a section. */
-void magazine_note_class(const void *p, size_t usable);
-
-/* Ends the program when the object is in the magazine. */
-void magazine_expect_absent(const struct slab *magazine, const void *p);
-
-static inline uintptr_t magazine_seal(const void *p)
-{
-    return *(const uintptr_t *)p ^ (uintptr_t)p ^ (uintptr_t)header_secret;
-}
-
-/* No object of that class starts there. */
-static inline bool magazine_refuses(const struct slab *m, const void *p)
-{
-    return ((uintptr_t)p & atomic_load_explicit(&m->carved, memory_order_relaxed)) != 0;
-}
-
-/* The thread returns an object; true: magazine_event() must follow. */
-static inline bool magazine_push(struct slab *m, void *p)
-{
-    return slab_push(m, p);
-}
-
-static inline bool magazine_push_sealed(struct slab *m, void *p)
-{
-    if (__builtin_expect(((const uintptr_t *)p)[1] == magazine_seal(p), 0) && m->free != NULL)
-        magazine_expect_absent(m, p);
-    bool event = slab_push(m, p);
-    ((uintptr_t *)p)[1] = magazine_seal(p);
-    return event;
-}
-
-/* After an object came from the backend because the magazine was empty: the next free comes by magazine_event(), as the
- * module's memory may have been at its peak. */
-static inline void magazine_grew(struct slab *m)
-{
-    m->event_at = slab_load(&m->frees) + 1;
-}
-
-/* Looks at the peak, and returns half to the backend when there are too many. In a section. */
-void magazine_event(struct slab *magazine);
-
-/* Everything to the backend. In a section, or the thread is held. */
-void magazines_flush(struct heap *h);
-
-/* Before the heap goes; they have been flushed. */
-void magazines_free(struct heap *h);
-
-/* Adds what magazines have counted to sums over the heap's counters (modulo 2^64). Any thread. */
-struct magazine_sums {
-    uint64_t allocated, allocated_bytes, freed, freed_bytes;
-    uint64_t kept, kept_bytes; /* in the magazines */
-    uint64_t own_bytes;        /* of the magazines themselves */
+enum magazine_kind {
+    MAGAZINE_EMPTY, /* always: the slow path decides */
+    MAGAZINE_SLABS, /* filled from slabs */
+    MAGAZINE_DIRECT, /* filled by frees alone, in front of a backend that is asked object by object */
+    MAGAZINE_ASKS,   /* always empty: that backend is asked for each object */
+    MAGAZINE_BUMPS, /* always empty: the cursor of core/bump.h that this is a part of serves */
 };
-void magazines_add(const struct heap *h, struct magazine_sums *sums);
+
+/* Half a cache line: where modules are many, so are these. */
+struct magazine {
+    void *free; /* objects; the first word of each is the next */
+    _Atomic uint64_t allocs;
+    _Atomic uint64_t event_at;
+    _Atomic uint32_t room;
+    uint16_t arena; /* its id */
+    uint8_t size_class;
+    uint8_t kind;
+} __attribute__((aligned(32)));
+
+static inline void magazine_init(struct magazine *m, enum magazine_kind kind, uint32_t arena,
+                                 unsigned size_class)
+{
+    m->arena = (uint16_t)arena;
+    m->size_class = (uint8_t)size_class;
+    m->kind = (uint8_t)kind;
+}
+
+/* Stands where there is none, so that the fast path needs no NULL check. Never written. */
+extern struct magazine magazine_none;
+
+static inline uint64_t count_load(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* One writer: an addition that others may read; modulo 2^64. */
+static inline void count_add(_Atomic uint64_t *counter, uint64_t more)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more,
+                          memory_order_relaxed);
+}
+
+static inline void count_one(_Atomic uint64_t *counter)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    __asm__("incq %0" : "+m"(*counter)); /* where compilers make three of it, as it is atomic */
+#else
+    count_add(counter, 1);
+#endif
+}
+
+/* Takes an object; NULL when the list is empty. */
+static inline void *magazine_pop(struct magazine *m)
+{
+    void *p = m->free;
+    if (__builtin_expect(p != NULL, 1)) {
+        void *next = *(void **)p;
+        m->free = next;
+        count_one(&m->allocs);
+    }
+    return p;
+}
+
+/* Reports a pointer that cannot be an object, and ends the program (core/place.c). */
+__attribute__((noreturn, cold)) void magazine_refuse(const void *p);
+
+/* What can be told for nothing of a pointer that comes back: it is not the object that came back last. */
+static inline void magazine_expect(const void *p, const void *last)
+{
+    if (__builtin_expect(p == last, 0))
+        magazine_refuse(p);
+}
+
+/* Counts down; true at 0. */
+static inline bool count_down(_Atomic uint32_t *room)
+{
+    bool is_zero;
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    __asm__("subl $1, %0" : "+m"(*room), "=@ccz"(is_zero));
+#else
+    uint32_t left = atomic_load_explicit(room, memory_order_relaxed) - 1;
+    atomic_store_explicit(room, left, memory_order_relaxed);
+    is_zero = left == 0;
+#endif
+    return __builtin_expect(is_zero, 0);
+}
+
+/* Returns an object; true: the owner must act, and arm it anew. */
+static inline bool magazine_push(struct magazine *m, void *p)
+{
+    magazine_expect(p, m->free);
+    *(void **)p = m->free;
+    m->free = p;
+    return count_down(&m->room);
+}
+
+/* Exact for the owner. What others see of a busy thread may be a little off; where the processor keeps loads and stores in
+ * order, as x86 does, it is rather more than less: room is read first, and written last. */
+static inline uint64_t magazine_frees(const struct magazine *m)
+{
+    uint32_t room = atomic_load_explicit(&m->room, memory_order_relaxed);
+    atomic_signal_fence(memory_order_acquire);
+    return count_load(&m->event_at) - room;
+}
+
+/* Objects in it, as exact as that. */
+static inline uint64_t magazine_kept(const struct magazine *m)
+{
+    uint64_t allocs = count_load(&m->allocs);
+    atomic_signal_fence(memory_order_acquire);
+    return magazine_frees(m) - allocs;
+}
+
+/* The owner acts after so many more frees, at least one. */
+static inline void magazine_arm(struct magazine *m, uint32_t frees)
+{
+    atomic_store_explicit(&m->event_at, magazine_frees(m) + frees, memory_order_relaxed);
+    atomic_signal_fence(memory_order_release);
+    atomic_store_explicit(&m->room, frees, memory_order_relaxed);
+}
+
+/* Objects that the owner took out otherwise than by magazine_pop(), or put in otherwise than by magazine_push(). */
+static inline void magazine_count_given(struct magazine *m, uint64_t objects)
+{
+    count_add(&m->event_at, -objects);
+}
+
+static inline void magazine_count_filled(struct magazine *m, uint64_t objects)
+{
+    count_add(&m->allocs, -objects);
+}
 
 #endif

@@ -4,6 +4,8 @@
  * RECORD_MAX is mapped and unmapped by itself. The lists are intrusive: a free record's first word is the next. */
 #include "core/meta.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -18,11 +20,19 @@ struct record {
     struct record *next;
 };
 
+struct region_block {
+    struct region_block *next;
+    size_t size;
+};
+
 static struct lock meta_lock;
 static struct record *free_records[RECORD_MAX / STEP + 1];
 static size_t free_bytes; /* on those lists */
 static char *block_at, *block_end;
 static _Atomic size_t mapped;
+static struct region_block *kept_blocks; /* of regions that are gone; zero */
+static size_t kept_bytes;
+static _Atomic uint64_t keep_until; /* 0: none are kept */
 
 static size_t round_up(size_t n, size_t step)
 {
@@ -108,7 +118,7 @@ size_t meta_mapped_bytes(void)
 size_t meta_used_bytes(void)
 {
     lock_acquire(&meta_lock);
-    size_t unused = free_bytes + (size_t)(block_end - block_at);
+    size_t unused = free_bytes + kept_bytes + (size_t)(block_end - block_at);
     size_t used = meta_mapped_bytes() - unused;
     lock_release(&meta_lock);
     return used;
@@ -118,10 +128,9 @@ size_t meta_used_bytes(void)
 
 #define REGION_BLOCK ((size_t)64 << 10)
 
-struct region_block {
-    struct region_block *next;
-    size_t size;
-};
+/* Of what is kept: a block's size, and all. */
+#define KEPT_BLOCK_MAX ((size_t)256 << 10)
+#define KEPT_MAX       ((size_t)1 << 20)
 
 struct meta_region {
     struct region_block *blocks; /* newest first; the oldest holds this struct */
@@ -130,12 +139,82 @@ struct meta_region {
     int exhausted;
 };
 
+/* A kept block of that size, or NULL. */
+static struct region_block *take_kept(size_t size)
+{
+    if (atomic_load_explicit(&keep_until, memory_order_relaxed) == 0)
+        return NULL;
+    lock_acquire(&meta_lock);
+    struct region_block **at = &kept_blocks;
+    while (*at != NULL && (*at)->size != size)
+        at = &(*at)->next;
+    struct region_block *b = *at;
+    if (b != NULL) {
+        *at = b->next;
+        b->next = NULL;
+        kept_bytes -= size;
+    }
+    lock_release(&meta_lock);
+    return b;
+}
+
 static struct region_block *region_map(size_t size)
 {
-    struct region_block *b = map_pages(size);
+    struct region_block *b = take_kept(size);
+    if (b == NULL)
+        b = map_pages(size);
     if (b != NULL)
         b->size = size;
     return b;
+}
+
+/* `used` bytes of it may be other than zero. */
+static void region_unmap(struct region_block *b, size_t used)
+{
+    size_t size = b->size;
+    bool kept = false;
+    if (size <= KEPT_BLOCK_MAX && atomic_load_explicit(&keep_until, memory_order_relaxed) != 0) {
+        memset(b, 0, used);
+        b->size = size;
+        lock_acquire(&meta_lock);
+        kept = keep_until != 0 && kept_bytes + size <= KEPT_MAX;
+        if (kept) {
+            b->next = kept_blocks;
+            kept_blocks = b;
+            kept_bytes += size;
+        }
+        lock_release(&meta_lock);
+    }
+    if (!kept)
+        unmap_pages(b, size);
+}
+
+void meta_keep_blocks(uint64_t until)
+{
+    lock_acquire(&meta_lock);
+    if (keep_until < until)
+        keep_until = until;
+    lock_release(&meta_lock);
+}
+
+void meta_expire_blocks(uint64_t now, uint64_t *next_due)
+{
+    struct region_block *b = NULL;
+    *next_due = UINT64_MAX;
+    lock_acquire(&meta_lock);
+    if (keep_until > now) {
+        *next_due = keep_until;
+    } else if (keep_until != 0) {
+        keep_until = 0;
+        b = kept_blocks;
+        kept_blocks = NULL;
+        kept_bytes = 0;
+    }
+    lock_release(&meta_lock);
+    for (struct region_block *next; b != NULL; b = next) {
+        next = b->next;
+        unmap_pages(b, b->size);
+    }
 }
 
 static struct meta_region *region_make(size_t budget, size_t block)
@@ -167,9 +246,12 @@ void meta_region_destroy(struct meta_region *region)
 {
     if (region == NULL)
         return;
-    for (struct region_block *b = region->blocks, *next; b != NULL; b = next) {
+    struct region_block *b = region->blocks;
+    size_t used = (size_t)(region->at - (char *)b);
+    for (struct region_block *next; b != NULL; b = next) {
         next = b->next;
-        unmap_pages(b, b->size);
+        region_unmap(b, used);
+        used = next == NULL ? 0 : next->size; /* older ones are full */
     }
 }
 

@@ -5,12 +5,13 @@
  *     and kept on free lists by size: memory that was a record stays a record of the same size for the life of
  *     the process, so a late reader through a stale pointer reads old data but never faults.
  *   - regions (meta_region): many things that die together, such as one policy. Bump allocation under a budget; destroying
- *     the region unmaps it.
+ *     the region unmaps it, or keeps its blocks for the next one.
  */
 #ifndef SLUICE_CORE_META_H
 #define SLUICE_CORE_META_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Zero-filled, aligned to 64 bytes. NULL without memory. Any thread; inside sections. */
 void *meta_alloc(size_t size);
@@ -35,5 +36,13 @@ void *meta_region_alloc(struct meta_region *region, size_t size);
 char *meta_region_strndup(struct meta_region *region, const char *s, size_t length);
 int meta_region_exhausted(
     const struct meta_region *region); /* the budget was the reason of a NULL */
+
+/* Until that time (CLOCK_MONOTONIC, ns) the blocks of regions that are destroyed are kept, up to 1 MiB, for regions to come:
+ * unmapping interrupts every thread of the process, so that its processor forgets addresses, and those that allocate notice.
+ * For what happens again and again, such as reloads. A later time counts. In the reload lock. */
+void meta_keep_blocks(uint64_t until);
+
+/* Unmaps what is kept when its time has come. *next_due: when that is, or UINT64_MAX. In the maintenance lock. */
+void meta_expire_blocks(uint64_t now, uint64_t *next_due);
 
 #endif

@@ -165,6 +165,16 @@ bool module_get_override(const char *module, char *buffer)
     return o != NULL;
 }
 
+bool module_is_overridden_with(const char *backend)
+{
+    lock_acquire(&modules_lock);
+    const struct override *o = overrides;
+    while (o != NULL && strcmp(o->backend, backend) != 0)
+        o = o->next;
+    lock_release(&modules_lock);
+    return o != NULL;
+}
+
 bool module_init(void)
 {
     enum sluice_result why;

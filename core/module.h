@@ -28,9 +28,10 @@ struct module {
     _Atomic bool over_soft;   /* the soft action was carried out and held has not fallen since */
     _Atomic uint32_t pending; /* LIMIT_PENDING_...: to do when outside of sections */
 
-    _Atomic uint64_t failed;       /* allocations */
-    _Atomic uint64_t peak;         /* live bytes */
-    _Atomic uint64_t grown;        /* bytes handed to caches since the peak was last looked at */
+    _Atomic uint64_t failed; /* allocations */
+    _Atomic uint64_t peak;   /* live bytes */
+    _Atomic int64_t
+        grown; /* bytes handed to caches, less what came back, since the peak was last looked at */
     _Atomic uint64_t held_at_peak; /* `held` when an end of a phase last looked at the peak */
     _Atomic uint64_t step;         /* look again when so much has grown */
 
@@ -56,6 +57,9 @@ enum sluice_result module_set_override(const char *module, const char *backend);
 
 /* The override of a module by name, copied into buffer (256 bytes); false when there is none. */
 bool module_get_override(const char *module, char *buffer);
+
+/* Does any override name that backend? */
+bool module_is_overridden_with(const char *backend);
 
 bool module_init(void);
 

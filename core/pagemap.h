@@ -56,6 +56,17 @@ static inline uintptr_t pagemap_lookup(const void *p)
     return atomic_load_explicit(&pagemap.slot[i], memory_order_acquire);
 }
 
+/* The same, and 0 for what is not aligned as objects are: rotated, its low bits make the index too large. */
+static inline uintptr_t pagemap_lookup_object(const void *p)
+{
+    uintptr_t count = atomic_load_explicit(&pagemap.count, memory_order_acquire);
+    uintptr_t rotated = (uintptr_t)p >> 4 | (uintptr_t)p << (sizeof p * 8 - 4);
+    uintptr_t i = rotated >> (CHUNK_SHIFT - 4);
+    if (__builtin_expect(i >= count, 0))
+        return 0;
+    return atomic_load_explicit(&pagemap.slot[i], memory_order_acquire);
+}
+
 /* false without address space. Once, before anything is allocated. */
 bool pagemap_init(void);
 

@@ -20,7 +20,7 @@ static struct place_of find(const void *p, bool doubtful)
     if ((at.entry & PAGEMAP_SLABS) != 0) {
         at.slab = slab_near(at.entry, p);
         at.arena = ((struct chunk *)(at.entry - PAGEMAP_SLABS))->arena;
-        if (atomic_load_explicit(&at.slab->owner, memory_order_relaxed) == SLAB_UNUSED)
+        if (slab_owner(at.slab) == SLAB_UNUSED)
             return (struct place_of){0};
         at.place = PLACE_SLAB;
         at.usable = at.slab->object_size;
@@ -59,7 +59,7 @@ void place_misuse(const char *call, const void *p)
     log_fatal("%s(%p): the pointer is not an object of Sluice, or was freed before", call, p);
 }
 
-void slab_refuse(const void *p)
+void magazine_refuse(const void *p)
 {
     place_misuse("sluice_free", p);
 }

@@ -33,6 +33,46 @@ uint32_t policy_find_backend(const struct policy *policy, const char *name)
     return UINT32_MAX;
 }
 
+static bool module_uses(const struct policy_module *m, uint32_t backend)
+{
+    for (size_t i = 0; i < m->rule_count; i++)
+        if (m->rules[i].backend == backend)
+            return true;
+    return (m->limit.on_soft == POLICY_ACTION_FALLBACK && m->limit.soft_fallback == backend) ||
+           (m->limit.on_hard == POLICY_ACTION_FALLBACK && m->limit.hard_fallback == backend);
+}
+
+bool policy_uses_backend(const struct policy *policy, uint32_t backend)
+{
+    if (policy->default_backend == backend)
+        return true;
+    for (size_t i = 0; i < policy->module_count; i++)
+        if (module_uses(&policy->modules[i], backend))
+            return true;
+    for (size_t i = 0; i < policy->phase_count; i++)
+        if (policy->phases[i].backend == backend)
+            return true;
+    return false;
+}
+
+void policy_prepare_backend(const struct policy *policy, uint32_t backend)
+{
+    const struct sluice_backend_ops *ops = policy->backends[backend].ops;
+    if (ops->prepare != NULL)
+        ops->prepare();
+}
+
+bool policy_same_options(const struct sluice_option *a, size_t a_count,
+                         const struct sluice_option *b, size_t b_count)
+{
+    if (a_count != b_count)
+        return false;
+    for (size_t i = 0; i < a_count; i++)
+        if (strcmp(a[i].key, b[i].key) != 0 || strcmp(a[i].value, b[i].value) != 0)
+            return false;
+    return true;
+}
+
 uint32_t policy_unbounded_backend(const struct policy *policy)
 {
     uint32_t first = UINT32_MAX;

@@ -189,6 +189,16 @@ const struct policy_module *policy_find_module(const struct policy *policy, cons
 /* Index of a backend by its name in the policy, or UINT32_MAX. */
 uint32_t policy_find_backend(const struct policy *policy, const char *name);
 
+/* Has one of its backends prepare itself (sluice/backend.h). Outside sections. */
+void policy_prepare_backend(const struct policy *policy, uint32_t backend);
+
+/* Does a module, a phase or the default lead to that backend? */
+bool policy_uses_backend(const struct policy *policy, uint32_t backend);
+
+/* Are both lists of options the same, in the same order? A list may be NULL when its count is 0. */
+bool policy_same_options(const struct sluice_option *a, size_t a_count,
+                         const struct sluice_option *b, size_t b_count);
+
 /* The backend behind those that have a largest size: the default when it takes any size, else `mmap`, else the first that
  * does. UINT32_MAX: none, which only happens without the built-in kinds. */
 uint32_t policy_unbounded_backend(const struct policy *policy);

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "core/alloc_parts.h"
+#include "core/direct.h"
 #include "core/header.h"
 #include "core/limit.h"
-#include "core/magazine.h"
 #include "core/phase.h"
 #include "core/phase_check.h"
 #include "core/place.h"
@@ -36,7 +36,7 @@ static void *realloc_in_section(struct thread *t, const struct place_of *at, voi
     size_t padding = (size_t)((char *)p - (char *)base);
     if (padding > HEADER_SIZE || size > HEADER_SIZE_MAX - HEADER_SIZE)
         return NULL;
-    size = magazine_size(a, size);
+    size = direct_size(a, size);
     if (header && size < ALLOC_OBJECT_MIN)
         size = ALLOC_OBJECT_MIN;
     bool charge = !arena_keeps_limit(a);
@@ -58,10 +58,9 @@ static void *realloc_in_section(struct thread *t, const struct place_of *at, voi
         return NULL;
     }
     usable -= padding;
-    if (header && arena_uses_magazines(a) && size <= MAGAZINE_SIZE_MAX)
-        usable = size;
-    if (!header && arena_uses_magazines(a))
-        magazine_note_class(q, usable);
+    if (header)
+        usable = direct_usable(a, size, usable);
+    direct_note_class(a, q, usable);
     if (header)
         header_write(q + padding, a->id, usable, padding);
     if (charge && usable < at->usable)
@@ -69,9 +68,9 @@ static void *realloc_in_section(struct thread *t, const struct place_of *at, voi
     else if (charge)
         h->credit -= (int64_t)(usable - at->usable - more);
     if (usable > at->usable) {
-        heap_count(&h->allocated_bytes, usable - at->usable);
+        count_add(&h->allocated_bytes, usable - at->usable);
     } else {
-        heap_count(&h->freed_bytes, at->usable - usable);
+        count_add(&h->freed_bytes, at->usable - usable);
     }
     if (a->phase != NULL && a->phase->check != POLICY_CHECK_OFF)
         phase_check_note(a->phase, a, q + padding, t->caller);

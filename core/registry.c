@@ -108,7 +108,7 @@ static enum sluice_result register_from(const struct sluice_backend_ops *ops, co
         struct entry *e = &entries[n];
         size_t known = sizeof e->ops;
         memcpy(&e->ops, ops, ops->struct_size < known ? ops->struct_size : known);
-        snprintf(e->library, sizeof e->library, "%s", library);
+        memcpy(e->library, library, strnlen(library, sizeof e->library - 1)); /* into zeros */
         e->origin = ops;
         atomic_store_explicit(&count, n + 1, memory_order_release);
     }

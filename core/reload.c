@@ -108,8 +108,17 @@ static void note_failure(const char *why)
     snprintf(status.last_error, sizeof status.last_error, "%.1000s", why);
 }
 
+/* Tells all backends that may be asked under that policy. */
+static void prepare(const struct policy *policy)
+{
+    for (uint32_t i = 0; i < policy->backend_count; i++)
+        if (policy_uses_backend(policy, i) || module_is_overridden_with(policy->backends[i].name))
+            policy_prepare_backend(policy, i);
+}
+
 static enum sluice_result put_in_force(struct policy *policy)
 {
+    prepare(policy);
     struct route_table *table = route_table_create(policy);
     if (table == NULL) {
         policy_destroy(policy);
@@ -129,8 +138,10 @@ static enum sluice_result put_in_force(struct policy *policy)
     route_table_publish(table);
     policy_follow(policy);
     follow_signal(policy->reload.signal);
+    bool watched = reload_wants_watch();
     note_wishes();
-    control_poke();
+    if (status.successes == 0 || watched || reload_wants_watch()) /* other files, or none */
+        control_poke();
     status.successes++;
     status.last_success_time = os_wall_time();
     status.last_error[0] = '\0';
@@ -140,10 +151,21 @@ static enum sluice_result put_in_force(struct policy *policy)
     return SLUICE_OK;
 }
 
+/* How long the memory of one reload waits for the next. */
+#define BLOCKS_TIME UINT64_C(1000000000)
+
+static void expect_more(void)
+{
+    uint64_t until = os_now() + BLOCKS_TIME;
+    meta_keep_blocks(until);
+    control_wake_at(until);
+}
+
 static enum sluice_result load(const char *path, const char *yaml, size_t length, bool log)
 {
     struct policy *policy = NULL;
-    status.attempts++;
+    if (status.attempts++ > 0)
+        expect_more();
     status.last_attempt_time = os_wall_time();
     bool again = path != NULL && strcmp(path, watched_path) == 0;
     static struct policy_file_state earlier[FILES_MAX];
@@ -168,6 +190,7 @@ static enum sluice_result load(const char *path, const char *yaml, size_t length
 
 enum sluice_result reload_start(struct policy *builtin)
 {
+    prepare(builtin);
     struct route_table *table = route_table_create(builtin);
     if (table == NULL)
         return SLUICE_ERROR_NO_MEMORY;
@@ -250,12 +273,15 @@ enum sluice_result sluice_module_override(const char *module, const char *backen
 {
     bootstrap_wait();
     lock_acquire(&reload_lock);
+    expect_more();
     enum sluice_result result = SLUICE_OK;
     if (backend != NULL && policy_find_backend(policy_in_force(), backend) == UINT32_MAX)
         result =
             error_set(SLUICE_ERROR_UNKNOWN, "the policy in force has no backend \"%s\"", backend);
     if (result == SLUICE_OK)
         result = module_set_override(module, backend);
+    if (result == SLUICE_OK && backend != NULL)
+        policy_prepare_backend(policy_in_force(), policy_find_backend(policy_in_force(), backend));
     if (result == SLUICE_OK)
         result = refresh();
     lock_release(&reload_lock);

@@ -243,17 +243,40 @@ struct sluice_arena *route_rule_arena(struct route *route, struct route_rule *ru
     return a;
 }
 
+/* The routes of a table that is gone, zero, for the next one: see meta_keep_blocks(). In the reload lock. */
+static _Atomic(struct route *) *spare_routes;
+
+static _Atomic(struct route *) *take_routes(void)
+{
+    _Atomic(struct route *) *routes = spare_routes;
+    spare_routes = NULL;
+    return routes != NULL ? routes : os_map(ROUTES_SIZE, OS_PAGE_SIZE);
+}
+
+/* Nobody reads them any more. */
+static void give_routes(_Atomic(struct route *) *routes)
+{
+    if (routes == NULL)
+        return;
+    if (spare_routes != NULL) {
+        os_unmap((void *)(uintptr_t)routes, ROUTES_SIZE);
+        return;
+    }
+    for (uint32_t id = 0; id < module_count(); id++)
+        atomic_store_explicit(&routes[id], NULL, memory_order_relaxed);
+    spare_routes = routes;
+}
+
 struct route_table *route_table_create(struct policy *policy)
 {
     struct route_table *t = meta_alloc(sizeof *t);
     if (t == NULL)
         return NULL;
     t->memory = meta_region_create(0);
-    t->routes = os_map(ROUTES_SIZE, OS_PAGE_SIZE);
+    t->routes = take_routes();
     if (t->memory == NULL || t->routes == NULL) {
         meta_region_destroy(t->memory);
-        if (t->routes != NULL)
-            os_unmap((void *)(uintptr_t)t->routes, ROUTES_SIZE);
+        give_routes(t->routes);
         meta_free(t, sizeof *t);
         return NULL;
     }
@@ -268,15 +291,10 @@ static bool stays[MODULE_CAPACITY];
 /* Would an arena of one be an arena of the other? */
 static bool same_backend(const struct policy_backend *a, const struct policy_backend *b)
 {
-    if (a->ops != b->ops || strcmp(a->name, b->name) != 0 || a->option_count != b->option_count ||
-        (a->ops->param_count > 0 &&
-         memcmp(a->values, b->values, a->ops->param_count * sizeof *a->values) != 0))
-        return false;
-    for (size_t i = 0; i < a->option_count; i++)
-        if (strcmp(a->options[i].key, b->options[i].key) != 0 ||
-            strcmp(a->options[i].value, b->options[i].value) != 0)
-            return false;
-    return true;
+    return a->ops == b->ops && strcmp(a->name, b->name) == 0 &&
+           (a->ops->param_count == 0 ||
+            memcmp(a->values, b->values, a->ops->param_count * sizeof *a->values) == 0) &&
+           policy_same_options(a->options, a->option_count, b->options, b->option_count);
 }
 
 static bool serve_alike(const struct policy *old, const struct policy *new, const struct module *m)
@@ -330,6 +348,6 @@ void route_table_publish(struct route_table *table)
     if (old->policy != table->policy)
         policy_destroy(old->policy);
     meta_region_destroy(old->memory);
-    os_unmap((void *)(uintptr_t)old->routes, ROUTES_SIZE);
+    give_routes(old->routes);
     meta_free(old, sizeof *old);
 }

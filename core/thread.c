@@ -17,7 +17,7 @@
 #include "core/os.h"
 #include "core/phase.h"
 
-struct slab slab_none = {.owner = SLAB_UNUSED, .event_at = SLAB_NO_EVENT};
+struct magazine magazine_none;
 struct thread thread_none;
 __thread struct thread *thread_self = &thread_none;
 
@@ -260,8 +260,8 @@ struct tcache *thread_cache_for(struct thread *t, sluice_module module)
         c = meta_alloc(sizeof *c);
         if (c == NULL)
             return NULL;
-        for (unsigned i = 0; i < SIZE_CLASS_COUNT; i++)
-            c->bin[i] = &slab_none;
+        for (unsigned i = 0; i < SIZE_CLASS_PLAIN; i++)
+            c->bin[i] = &magazine_none;
         c->generation = UINT64_MAX;
         t->cache[module] = c;
     }

@@ -37,11 +37,12 @@
 struct heap;
 struct phase_instance;
 
-/* One thread's cache for one module: for each size class the slab that objects come from. Good for one
+/* One thread's cache for one module: for each size class the magazine that objects come from. Good for one
  * generation of the route table. */
 struct tcache {
     uint64_t generation;
-    struct slab *bin[SIZE_CLASS_COUNT]; /* never NULL: &slab_none where the slow path must decide */
+    struct magazine
+        *bin[SIZE_CLASS_PLAIN]; /* never NULL: &magazine_none where the slow path must decide */
 };
 
 /* Phases that a thread may have entered at one time. */

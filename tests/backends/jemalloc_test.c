@@ -2,6 +2,7 @@
  * limits on arenas and thread caches. */
 #include <check.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,49 @@ START_TEST(settings_hold)
     ck_assert_uint_eq(count, 1);
 }
 END_TEST
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static void *allocate_once(void *unused)
+{
+    (void)unused;
+    void *p = sluice_malloc(module, 100);
+    sluice_free(p);
+    return p;
+}
+
+/* The first allocation of a process may be in a thread with the smallest stack that there is. Sanitizers need more for
+ * themselves. */
+static void allocate_on_small_stack(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    void *p;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, (size_t)PTHREAD_STACK_MIN);
+    ck_assert_int_eq(pthread_create(&thread, &attributes, allocate_once, NULL), 0);
+    pthread_join(thread, &p);
+    ck_assert_ptr_nonnull(p);
+}
+
+START_TEST(a_small_stack_will_do)
+{
+    use("");
+    allocate_on_small_stack();
+}
+END_TEST
+
+/* Also where no rule of the policy leads there, but an override does that was there before. */
+START_TEST(a_small_stack_will_do_for_an_override)
+{
+    use_policy("backends: {x: {kind: mmap}}\n");
+    module = use_module("jem");
+    ck_assert_int_eq(sluice_module_override("jem", "x"), SLUICE_OK);
+    use_policy("backends: {x: {kind: jemalloc}}\n");
+    allocate_on_small_stack();
+    ck_assert_str_eq(arena()->ops->name, "jemalloc");
+}
+END_TEST
+#endif
 
 START_TEST(plain_malloc_is_not_jemalloc)
 {
@@ -276,8 +320,11 @@ END_TEST
 int main(void)
 {
     TCase *tc = tcase_create("jemalloc");
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, settings_hold);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    tcase_add_test(tc, a_small_stack_will_do);
+    tcase_add_test(tc, a_small_stack_will_do_for_an_override);
+#endif
     tcase_add_test(tc, plain_malloc_is_not_jemalloc);
     tcase_add_test(tc, idle_memory_goes_back_in_time);
     tcase_add_test(tc, a_thread_that_only_frees);

@@ -61,7 +61,7 @@ static const struct expectation {
      "3:43: warning: this rule is never used: the rule in line 3 takes every size up to 4KiB\n"},
     {"a rule beyond what its backend serves",
      "sluice: 1\nmodules:\n  m:\n    route: [{max_size: 1MiB, to: pool}, {to: mmap}]\n", true,
-     "4:24: warning: max_size: \"pool\" (pool) serves up to 64KiB only; larger sizes go to the next rule\n"},
+     "4:24: warning: max_size: \"pool\" (pool) serves up to 512KiB only; larger sizes go to the next rule\n"},
 
     /* Globs that no name reaches. */
     {"a glob behind a wider one",

@@ -3,7 +3,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 
-#include "config/builtin.h"
+#include "config/print.h"
 #include "tests/support/reading.h"
 
 #define FOLDER "config/policies"
@@ -54,11 +54,39 @@ START_TEST(each_is_valid_and_warns_of_nothing)
 }
 END_TEST
 
+static void same_mark(struct policy_mark a, struct policy_mark b)
+{
+    ck_assert_uint_eq(a.line, b.line);
+    ck_assert_uint_eq(a.column, b.column);
+}
+
+/* The built-in one is made in C. */
 START_TEST(the_default_is_what_is_built_in)
 {
+    static char text[2][16384];
     struct policy *example = read_example("default.yaml"), *builtin = policy_read_builtin();
     policy_diff(builtin, example, NULL, error, sizeof(error));
     ck_assert_str_eq(error, "");
+    const struct policy *both[] = {example, builtin};
+    for (int i = 0; i < 2; i++) {
+        struct text out;
+        text_init(&out, text[i], sizeof(text[i]));
+        print_policy(both[i], &out);
+    }
+    ck_assert_str_eq(text[0], text[1]);
+    ck_assert_uint_eq(builtin->backend_count, example->backend_count);
+    for (size_t i = 0; i < example->backend_count; i++) {
+        const struct policy_backend *a = &example->backends[i], *b = &builtin->backends[i];
+        ck_assert_str_eq(a->name, b->name);
+        ck_assert_ptr_eq(a->ops, b->ops);
+        ck_assert_mem_eq(a->values, b->values, a->ops->param_count * sizeof(*a->values));
+        same_mark(a->mark, b->mark);
+    }
+    for (size_t i = 0; i < example->modules[0].rule_count; i++)
+        same_mark(example->modules[0].rules[i].mark, builtin->modules[0].rules[i].mark);
+    same_mark(example->modules[0].mark, builtin->modules[0].mark);
+    same_mark(example->default_mark, builtin->default_mark);
+    ck_assert_int_eq(example->observe, builtin->observe);
     policy_destroy(example);
     policy_destroy(builtin);
 }

@@ -418,6 +418,33 @@ static void *clear_pile(void *pile)
     return NULL;
 }
 
+/* Nobody comes behind it. */
+START_TEST(fallback_serves_large_zeros)
+{
+    char text[300];
+    snprintf(text, sizeof text, "modules: {m: {route: mmap, limit: {%s}}}\n",
+             _i == 0 ? "soft: 1MiB, on_soft: {fallback: pool}"
+                     : "hard: 1MiB, on_hard: {fallback: pool}");
+    use_policy(text);
+    sluice_module m = use_module("m");
+    void *first = sluice_malloc(m, _i == 0 ? 2 * MIB : MIB);
+    ck_assert_ptr_nonnull(first);
+    for (size_t size = 1000; size <= 512 * KIB; size *= 2) {
+        char *dirty = sluice_malloc(m, size);
+        ck_assert_str_eq(kind_of(dirty), "pool");
+        memset(dirty, 1, size);
+        sluice_free(dirty);
+        char *p = sluice_calloc(m, 1, size);
+        ck_assert_ptr_nonnull(p);
+        ck_assert_str_eq(kind_of(p), "pool");
+        for (size_t i = 0; i < size; i++)
+            ck_assert_int_eq(p[i], 0);
+        sluice_free(p);
+    }
+    sluice_free(first);
+}
+END_TEST
+
 /* Whatever call asks, the fallback's objects count for the module, and are freed to their own arena by any thread. */
 START_TEST(fallback_is_accounted_and_freed_to_its_owner)
 {
@@ -592,8 +619,6 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("hard"), tcase_create("threads"), tcase_create("actions")};
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        tcase_set_timeout(cases[i], 120);
     int n = LENGTH(kinds);
     tcase_add_loop_test(cases[0], a_hard_limit_is_reached_and_not_passed, 0, n);
     tcase_add_loop_test(cases[0], a_failed_realloc_leaves_the_object, 0, n);
@@ -608,6 +633,7 @@ int main(void)
     tcase_add_test(cases[2], a_callback_is_called_with_its_own_argument);
     tcase_add_loop_test(cases[2], soft_fail_refuses_from_there, 0, n);
     tcase_add_loop_test(cases[2], fallback_serves_from_elsewhere, 0, n);
+    tcase_add_loop_test(cases[2], fallback_serves_large_zeros, 0, 2);
     tcase_add_loop_test(cases[2], fallback_is_accounted_and_freed_to_its_owner, 0, n);
     tcase_add_test(cases[2], a_phase_falls_back_too);
     tcase_add_loop_test(cases[2], soft_trim_gives_back, 0, n);

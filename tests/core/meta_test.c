@@ -116,14 +116,57 @@ START_TEST(a_budget_bounds_a_region)
 }
 END_TEST
 
+static void use_and_destroy(size_t size)
+{
+    struct meta_region *r = meta_region_create(0);
+    for (int i = 0; i < 4; i++) {
+        char *p = meta_region_alloc(r, size);
+        ck_assert_ptr_nonnull(p);
+        ck_assert(test_is_zero(p, size));
+        memset(p, 0xff, size);
+    }
+    meta_region_destroy(r);
+}
+
+/* Until its time, and no later; no more than a megabyte. */
+START_TEST(blocks_are_kept_for_the_next_region)
+{
+    uint64_t due;
+    size_t mapped = meta_mapped_bytes(), used = meta_used_bytes();
+    use_and_destroy(50000);
+    ck_assert_uint_eq(meta_mapped_bytes(), mapped);
+    meta_keep_blocks(1000);
+    meta_keep_blocks(500);
+    use_and_destroy(50000);
+    size_t kept = meta_mapped_bytes();
+    ck_assert_uint_gt(kept, mapped);
+    ck_assert_uint_eq(meta_used_bytes(), used);
+    for (int i = 0; i < 100; i++)
+        use_and_destroy(50000);
+    ck_assert_uint_eq(meta_mapped_bytes(), kept);
+    for (size_t size = 10000; size < 10 * MIB; size *= 2)
+        use_and_destroy(size);
+    ck_assert_uint_le(meta_mapped_bytes(), mapped + MIB);
+    ck_assert_uint_eq(meta_used_bytes(), used);
+    meta_expire_blocks(999, &due);
+    ck_assert_uint_eq(due, 1000);
+    ck_assert_uint_ge(meta_mapped_bytes(), kept);
+    meta_expire_blocks(1000, &due);
+    ck_assert_uint_eq(due, UINT64_MAX);
+    ck_assert_uint_eq(meta_mapped_bytes(), mapped);
+    use_and_destroy(50000);
+    ck_assert_uint_eq(meta_mapped_bytes(), mapped);
+}
+END_TEST
+
 int main(void)
 {
     TCase *cases[] = {tcase_create("records"), tcase_create("regions")};
-    tcase_set_timeout(cases[0], 60);
     tcase_add_test(cases[0], records_are_zero_and_aligned);
     tcase_add_test(cases[0], freed_records_serve_again);
     tcase_add_test(cases[0], many_threads_share_the_lists);
     tcase_add_test(cases[1], regions_die_together);
     tcase_add_test(cases[1], a_budget_bounds_a_region);
+    tcase_add_test(cases[1], blocks_are_kept_for_the_next_region);
     return run_suite("meta", cases, LENGTH(cases));
 }

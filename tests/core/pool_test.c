@@ -19,7 +19,7 @@ static void start(const char *parameters)
     char text[512];
     snprintf(text, sizeof text,
              "default: mmap\nbackends: {p: {kind: pool%s%s}}\n"
-             "modules: {m: {route: [{max_size: 64KiB, to: p}, {to: mmap}]}}\n",
+             "modules: {m: {route: [{max_size: 512KiB, to: p}, {to: mmap}]}}\n",
              *parameters == '\0' ? "" : ", ", parameters);
     use_policy(text);
     module = use_module("m");
@@ -44,17 +44,78 @@ static void free_all(unsigned n)
 
 /* ---- Slabs ----------------------------------------------------------------------------------- */
 
+static size_t objects_in_chunk(unsigned pieces, size_t size)
+{
+    return SLAB_PIECES / pieces * (pieces * SLAB_PIECE_SIZE / size);
+}
+
+/* What is left over of chunks by longer objects is address space: nobody touches it. */
+static void check_longer(unsigned n, size_t size)
+{
+    size_t most = 0, good = CHUNK_SIZE / 16 * 15;
+    for (unsigned other = 1; other <= POOL_MAX_PIECES; other++) {
+        size_t count = objects_in_chunk(other, size);
+        bool few = size < 129 * KIB && other * SLAB_PIECE_SIZE / size < 4;
+        most = count > most ? count : most;
+        if (count * size >= good && !few)
+            ck_assert_uint_ge(other, n);
+    }
+    ck_assert(objects_in_chunk(n, size) * size >= good || objects_in_chunk(n, size) == most);
+    ck_assert_uint_ge(most * size, CHUNK_SIZE / 4 * 3);
+}
+
 START_TEST(slabs_waste_little)
 {
     for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++) {
-        unsigned n = pool_pieces_of(k);
-        size_t bytes = n * SLAB_PIECE_SIZE, count = bytes / size_class_bytes[k];
+        unsigned n = pool_pieces[k];
+        size_t bytes = n * SLAB_PIECE_SIZE, size = size_class_bytes[k], count = bytes / size;
         ck_assert_uint_ge(n, 1);
         ck_assert_uint_le(n, POOL_MAX_PIECES);
-        ck_assert_uint_ge(count, 4);
+        ck_assert_uint_ge(count, size_class_most(k) <= 128 * KIB ? 4 : 1);
         ck_assert_uint_le(count, UINT16_MAX); /* as far as the count of returned objects reaches */
-        ck_assert_uint_le((bytes - count * size_class_bytes[k]) * 32, bytes);
+        if (size_class_is_longer(k))
+            check_longer(n, size);
+        else
+            ck_assert_uint_le((bytes - count * size) * 32, bytes);
+        if (size >= 8 * KIB)
+            ck_assert_uint_le(count, 64); /* a bit for each object, see pool_pages.c */
     }
+}
+END_TEST
+
+/* Whole pages that begin at the same place of a page would be in each other's way in the processor's caches. */
+START_TEST(large_objects_begin_at_different_lines)
+{
+    start("");
+    for (size_t size = 16 * KIB; size <= 512 * KIB; size += size / 4) {
+        uint64_t lines = 0;
+        allocate(32, size);
+        for (unsigned i = 0; i < 32; i++)
+            lines |= (uint64_t)1 << ((uintptr_t)objects[i] / 64 % 64);
+        if (size <= 128 * KIB)
+            ck_assert_int_ge(__builtin_popcountll(lines), 4);
+        free_all(32);
+    }
+}
+END_TEST
+
+/* Who asks for alignment has it from the pool, too. */
+START_TEST(large_objects_are_aligned_on_demand)
+{
+    start("");
+    for (size_t alignment = 16; alignment <= 64 * KIB; alignment *= 2)
+        for (size_t size = 100; size <= 512 * KIB; size *= 3) {
+            void *p = sluice_aligned_alloc(module, alignment, size);
+            ck_assert_uint_eq((uintptr_t)p % alignment, 0);
+            ck_assert_str_eq(kind_of(p), "pool");
+            ck_assert_uint_ge(sluice_usable_size(p), size);
+            test_fill(p, sluice_usable_size(p), size);
+            objects[0] = sluice_aligned_alloc(module, alignment, size);
+            ck_assert(test_is_filled(p, sluice_usable_size(p), size));
+            sluice_free(p);
+            sluice_free(objects[0]);
+        }
+    ck_assert_uint_eq(stats_of(module).live_bytes, 0);
 }
 END_TEST
 
@@ -64,7 +125,9 @@ START_TEST(every_class_serves)
     void *p[SIZE_CLASS_COUNT][20];
     for (unsigned k = 0; k < SIZE_CLASS_COUNT; k++)
         for (unsigned i = 0; i < 20; i++) {
-            p[k][i] = sluice_malloc(module, size_class_bytes[k]);
+            p[k][i] = k < SIZE_CLASS_PLAIN
+                          ? sluice_malloc(module, size_class_most(k))
+                          : sluice_aligned_alloc(module, 4 * KIB, size_class_bytes[k]);
             ck_assert_str_eq(kind_of(p[k][i]), "pool");
             ck_assert_uint_eq(sluice_usable_size(p[k][i]), size_class_bytes[k]);
             test_fill(p[k][i], size_class_bytes[k], i);
@@ -94,6 +157,43 @@ START_TEST(objects_are_used_again)
         free_all(OBJECTS);
     }
     ck_assert_uint_le(process_stats().chunk_bytes, chunks + 2 * MIB);
+}
+END_TEST
+
+/* ---- Magazines ------------------------------------------------------------------------------- */
+
+/* The thread keeps a part of what it frees, bounded; the rest is in slabs, which become empty. */
+START_TEST(a_thread_keeps_a_bounded_part_of_what_it_frees)
+{
+    start("thread_cache: 2MiB, retain: 0");
+    uint64_t before = process_stats().chunk_bytes;
+    for (size_t size = 16; size <= 32 * KIB; size *= 2)
+        for (unsigned round = 0; round < 5; round++) {
+            unsigned n = (unsigned)(4 * MIB / size < OBJECTS ? 4 * MIB / size : OBJECTS);
+            allocate(n, size);
+            ck_assert_uint_eq(stats_of(module).live_objects, n);
+            free_all(n);
+            ck_assert_uint_eq(stats_of(module).live_objects, 0);
+            ck_assert_uint_eq(stats_of(module).live_bytes, 0);
+        }
+    sluice_trim(module);
+    ck_assert_uint_le(process_stats().chunk_bytes, before);
+    ck_assert_uint_eq(stats_of(module).cached_bytes, 0);
+}
+END_TEST
+
+/* Under a hard limit the slabs that a thread's free objects keep are given up for objects of another size. */
+START_TEST(what_a_thread_keeps_is_given_up_at_a_limit)
+{
+    use_policy("modules: {m: {route: [{to: pool}], limit: {hard: 1MiB, on_hard: fail}}}\n");
+    module = use_module("m");
+    for (size_t size = 16; size <= 16 * KIB; size *= 2) {
+        unsigned n = 0;
+        while (n < OBJECTS && (objects[n] = sluice_malloc(module, size)) != NULL)
+            n++;
+        ck_assert_uint_ge(n * size, n == OBJECTS ? 0 : 900 * KIB);
+        free_all(n);
+    }
 }
 END_TEST
 
@@ -322,6 +422,57 @@ START_TEST(producer_and_consumer_stay_flat)
 }
 END_TEST
 
+static pthread_barrier_t trim_barrier;
+
+static void *keep_half_in_a_magazine(void *unused)
+{
+    allocate(4, 1000);
+    sluice_free(objects[0]);
+    sluice_free(objects[1]);
+    pthread_barrier_wait(&trim_barrier); /* the other half is freed by another, */
+    pthread_barrier_wait(&trim_barrier); /* and a trim was */
+    return unused;
+}
+
+/* Also where the rest of a slab's objects was returned by other threads. */
+START_TEST(one_trim_takes_all)
+{
+    start("");
+    pthread_t thread;
+    pthread_barrier_init(&trim_barrier, NULL, 2);
+    pthread_create(&thread, NULL, keep_half_in_a_magazine, NULL);
+    pthread_barrier_wait(&trim_barrier);
+    sluice_free(objects[2]);
+    sluice_free(objects[3]);
+    sluice_trim(module);
+    ck_assert_uint_eq(stats_of(module).cached_bytes, 0);
+    pthread_barrier_wait(&trim_barrier);
+    pthread_join(thread, NULL);
+}
+END_TEST
+
+#define HANDED 64
+
+static void *free_what_was_handed(void *unused)
+{
+    (void)unused;
+    free_all(HANDED);
+    return NULL;
+}
+
+/* What other threads gave back is handed out again before memory that was never touched. */
+START_TEST(little_in_flight_takes_little)
+{
+    start("");
+    for (unsigned round = 0; round < 100; round++) {
+        allocate(HANDED, 256);
+        run_threads(1, free_what_was_handed);
+    }
+    ck_assert_uint_eq(stats_of(module).live_objects, 0);
+    ck_assert_uint_le(stats_of(module).cached_bytes, (uint64_t)(2 * HANDED * 256));
+}
+END_TEST
+
 START_TEST(stages_stay_flat)
 {
     /* Each stage frees all but a few objects, which the next stage's lie around. */
@@ -414,9 +565,11 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("slabs"), tcase_create("memory"), tcase_create("threads")};
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        tcase_set_timeout(cases[i], 120);
     tcase_add_test(cases[0], slabs_waste_little);
+    tcase_add_test(cases[0], large_objects_begin_at_different_lines);
+    tcase_add_test(cases[0], large_objects_are_aligned_on_demand);
+    tcase_add_test(cases[0], a_thread_keeps_a_bounded_part_of_what_it_frees);
+    tcase_add_test(cases[0], what_a_thread_keeps_is_given_up_at_a_limit);
     tcase_add_test(cases[0], every_class_serves);
     tcase_add_test(cases[0], objects_are_used_again);
     tcase_add_test(cases[0], a_thread_keeps_no_more_than_its_cache);
@@ -431,6 +584,8 @@ int main(void)
     tcase_add_test(cases[1], no_huge_pages_where_slabs_are_hardly_used);
     tcase_add_test(cases[1], what_is_trimmed_comes_back_in_small_pages);
     tcase_add_test(cases[2], producer_and_consumer_stay_flat);
+    tcase_add_test(cases[2], one_trim_takes_all);
+    tcase_add_test(cases[2], little_in_flight_takes_little);
     tcase_add_test(cases[2], stages_stay_flat);
 #endif
     return run_suite("pool", cases, LENGTH(cases));

@@ -111,6 +111,120 @@ START_TEST(the_peak_stays)
 }
 END_TEST
 
+static void free_at_once(size_t size)
+{
+    sluice_free(sluice_malloc(module, size));
+}
+
+/* However little it was, and however short. */
+START_TEST(the_peak_of_what_went_at_once)
+{
+    start(_i);
+    free_at_once(100);
+    uint64_t peak = stats_of(module).peak_live_bytes;
+    ck_assert_uint_ge(peak, 100);
+    for (int i = 0; i < 1000; i++) {
+        void *p = sluice_malloc(module, 40 * KIB), *q = sluice_malloc(module, 30 * KIB);
+        sluice_free(p);
+        sluice_free(q);
+    }
+    ck_assert_uint_ge(stats_of(module).peak_live_bytes, 70 * KIB);
+}
+END_TEST
+
+#define HELD 5000
+static void *held[HELD];
+
+static void *free_held(void *unused)
+{
+    for (int i = 0; i < HELD; i++)
+        sluice_free(held[i]);
+    return unused;
+}
+
+START_TEST(the_peak_of_what_others_free)
+{
+    start(_i);
+    for (int i = 0; i < HELD; i++)
+        held[i] = sluice_malloc(module, 5000);
+    uint64_t live = HELD * sluice_usable_size(held[0]);
+    run_threads(1, free_held);
+    ck_assert_uint_ge(stats_of(module).peak_live_bytes, live - live / 16);
+}
+END_TEST
+
+static _Atomic unsigned next_held;
+
+static void *hold_some(void *unused)
+{
+    for (int i = 0; i < 50; i++)
+        held[atomic_fetch_add(&next_held, 1)] = sluice_malloc(module, 16);
+    return unused;
+}
+
+/* Each of the threads leaves less than is told at once. */
+START_TEST(the_peak_of_short_threads)
+{
+    start(_i);
+    for (int i = 0; i < HELD / 50; i++)
+        run_threads(1, hold_some);
+    free_at_once(16);
+    free_held(NULL);
+    ck_assert_uint_ge(stats_of(module).peak_live_bytes, (uint64_t)(HELD * 16 / 16 * 15));
+}
+END_TEST
+
+#define NEW_MODULES TESTING_SCALE(400)
+
+static _Atomic sluice_module newest;
+static _Atomic uint32_t making;
+
+static void *make_in_new_modules(void *index)
+{
+    for (unsigned round = 0; round < NEW_MODULES; round++) {
+        char name[32];
+        snprintf(name, sizeof name, "new%u", round);
+        sluice_module m = sluice_module_register(name); /* the same for all */
+        atomic_store(&newest, m);
+        void *p[40];
+        for (unsigned i = 0; i < LENGTH(p); i++)
+            p[i] = sluice_malloc(m, 16 * (i + 1));
+        for (unsigned i = 0; i < LENGTH(p); i++)
+            sluice_free(p[i]);
+    }
+    atomic_fetch_sub(&making, 1);
+    return index;
+}
+
+static void *look_at_the_newest(void *unused)
+{
+    uint64_t bound = UINT64_C(1) << 40;
+    while (atomic_load(&making) > 0) {
+        struct sluice_module_stats s = stats_of(atomic_load(&newest));
+        ck_assert_uint_lt(s.allocated_objects, bound);
+        ck_assert_uint_lt(s.freed_objects, bound);
+        ck_assert_uint_lt(s.live_objects, bound);
+        ck_assert_uint_lt(s.live_bytes, bound);
+        ck_assert_uint_lt(s.peak_live_bytes, bound);
+    }
+    return unused;
+}
+
+static void *make_or_look(void *index)
+{
+    return index == NULL ? look_at_the_newest(index) : make_in_new_modules(index);
+}
+
+/* A module whose first objects are on their way while somebody adds up. */
+START_TEST(nothing_wraps_while_threads_are_busy)
+{
+    use_policy("default: pool\n");
+    atomic_store(&newest, use_module("new0"));
+    atomic_store(&making, 2);
+    run_threads(3, make_or_look);
+}
+END_TEST
+
 START_TEST(all_is_the_sum)
 {
     use_policy("default: mmap\nmodules: {a: pool, b: glibc, c: jemalloc}\n");
@@ -238,12 +352,14 @@ END_TEST
 int main(void)
 {
     TCase *cases[] = {tcase_create("each backend"), tcase_create("stats")};
-    for (size_t i = 0; i < LENGTH(cases); i++)
-        tcase_set_timeout(cases[i], 120);
     int n = LENGTH(kinds);
     tcase_add_loop_test(cases[0], exact_when_quiet, 0, n);
     tcase_add_loop_test(cases[0], exact_after_many_threads, 0, n);
     tcase_add_loop_test(cases[0], the_peak_stays, 0, n);
+    tcase_add_loop_test(cases[0], the_peak_of_what_went_at_once, 0, n);
+    tcase_add_loop_test(cases[0], the_peak_of_what_others_free, 0, n);
+    tcase_add_loop_test(cases[0], the_peak_of_short_threads, 0, n);
+    tcase_add_test(cases[1], nothing_wraps_while_threads_are_busy);
     tcase_add_test(cases[1], all_is_the_sum);
     tcase_add_test(cases[1], callers_of_other_versions);
     tcase_add_test(cases[1], failures_are_counted);

@@ -32,6 +32,15 @@ LD_PRELOAD=libm.so.6 run --no-children -- sh -c 'echo "$LD_PRELOAD" >&2; sh -c "
 expect 'what else was preloaded stays' libm.so.6 "$(cat out)"
 expect 'a program may take options of its own' '-n -p' "$("$sluice" run printf '%s %s' -n -p)"
 
+# What jemalloc and libm would take is not there, as nothing uses them.
+resident() { awk '/^Rss:/ { print $2 }'; }
+# shellcheck disable=SC2002 # it is about cat
+plain=$(cat /proc/self/smaps_rollup | resident)
+run cat /proc/self/smaps_rollup
+with=$(resident <out)
+expect 'a small program takes little more memory' yes \
+    "$(test $((with - plain)) -le 1400 && echo yes || echo "$with KiB instead of $plain KiB")"
+
 # The policy: relative names hold after the program changed its folder.
 echo '{sluice: 1, default: jemalloc}' >policy.yaml
 run -p policy.yaml -- sh -c 'cd /; echo "$SLUICE_POLICY"'

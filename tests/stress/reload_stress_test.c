@@ -271,7 +271,7 @@ START_TEST(reloads_under_load)
     check_growth("the backends' metadata", few.metadata, many.metadata, GROWTH);
     check_growth("mapped for records under load", mapped, mapped_most, 2 * MIB); /* blocks */
     if (!SANITIZED)
-        check_growth("resident memory", few.resident, many.resident, 4 * MIB); /* libc's heaps */
+        check_growth("resident memory", few.resident, many.resident, 8 * MIB); /* libc's heaps */
 }
 END_TEST
 

@@ -8,6 +8,7 @@
 #include <sluice/sluice.h>
 
 #include "tools/bench/bench.h"
+#include "tools/bench/record.h"
 #include "tools/bench/series.h"
 #include "tools/bench/steps.h"
 
@@ -150,12 +151,17 @@ int bench_bump(const struct bench_options *options, sluice_module region, sluice
         double median = series_median(&times[c]);
         printf("  %-36s %11.2f %11.2f %7.2f", contenders[c].name, median,
                series_smallest(&times[c]), bare_ns > 0 ? median / bare_ns : 0);
-        if (loop < 0)
+        record_series("phases: allocation in a row", contenders[c].name, "ns", &times[c]);
+        if (loop < 0) {
             printf(" %13s\n", "-");
-        else if (c == NOTHING)
-            printf(" %13.1f\n", loop);
-        else
-            printf(" %13.1f %7.2f\n", steps_of(c) - loop, (steps_of(c) - loop) / base);
+            continue;
+        }
+        double steps = c == NOTHING ? loop : steps_of(c) - loop;
+        printf(" %13.1f", steps);
+        if (c != NOTHING)
+            printf(" %7.2f", steps / base);
+        printf("\n");
+        record_figure("phases: allocation in a row", contenders[c].name, 0, "instructions", steps);
     }
     printf(
         "  instructions: those of the loop, first line, taken off; counted step by step in a child%s\n",

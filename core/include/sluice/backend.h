@@ -168,8 +168,9 @@ struct sluice_backend_ops {
      * and Sluice makes a new arena and lets this one drain. */
     enum sluice_result (*configure)(void *arena, const struct sluice_arena_config *config);
 
-    /* A slab that the arena gave to a thread's fast path needs its owner (core/slab.h). For backends inside the tree. */
-    void (*slab_event)(void *arena, void **thread_state, void *slab);
+    /* The frees of a thread's magazine have been counted down to 0 (core/magazine.h). The thread state begins as struct slab_heap
+     * does (core/slab.h). Returns whether memory went back. For backends inside the tree. */
+    int (*slab_event)(void *arena, void *thread_state, void *magazine);
 
     /* Makes a thread's caches visible to purge(): the thread is held outside the allocator meanwhile and has not used its
      * current slabs for a while. Runs on any thread. Frees that wait in queues are carried out. Sluice calls it before a
@@ -179,6 +180,10 @@ struct sluice_backend_ops {
     /* With SLUICE_BACKEND_COUNTS: live_bytes of stats() by itself, for peaks. Called often where memory grows and shrinks;
      * NULL: stats() is asked. */
     uint64_t (*live_bytes)(void *arena);
+
+    /* Called before a policy that leads to this backend comes into force, by the thread that loads it, outside of
+     * allocation: for what would take too much of a small stack at the first one. May be called again. */
+    void (*prepare)(void);
 };
 
 /* ---- Services that backends may use -------------------------------------------------------------------------------- */
