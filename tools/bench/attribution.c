@@ -2,12 +2,10 @@
  * for no attribution, for that by object, and for that by thread too. */
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "tools/bench/bench.h"
 #include "tools/bench/preloaded.h"
+#include "tools/bench/record.h"
 #include "tools/bench/series.h"
 #include "tools/bench/steps.h"
 
@@ -32,23 +30,8 @@ static struct contender {
 
 static bool start(struct contender *c)
 {
-    char policy[] = "/tmp/sluice-bench-XXXXXX";
-    int fd = c->policy == NULL ? -1 : mkstemp(policy);
-    if (c->policy == NULL) {
-        unsetenv("SLUICE_POLICY");
-    } else if (fd < 0 || write(fd, c->policy, strlen(c->policy)) != (ssize_t)strlen(c->policy)) {
-        perror("bench: a policy in /tmp");
-        return false;
-    } else {
-        setenv("SLUICE_POLICY", policy, 1);
-    }
-    bool started =
-        preloaded_start(&c->child, c->library == NULL ? preloaded_sluice() : c->library, "pair");
-    if (fd >= 0) { /* the child has read it */
-        close(fd);
-        unlink(policy);
-    }
-    return started;
+    return c->library == NULL ? preloaded_start_sluice(&c->child, c->policy, "pair")
+                              : preloaded_start(&c->child, c->library, "pair");
 }
 
 static void print(void)
@@ -64,6 +47,9 @@ static void print(void)
         if (c == base)
             base_steps = steps;
         printf("%-20s %9.2f %9.2f %9.2f", c->name, ns, series_smallest(&c->ns), ns / base_ns);
+        record_series("attribution", c->name, "ns", &c->ns);
+        if (steps >= 0)
+            record_figure("attribution", c->name, 0, "instructions", steps);
         if (steps >= 0 && base_steps > 0)
             printf(" %13.1f %9.2f", steps, steps / base_steps);
         printf("\n");
@@ -88,6 +74,8 @@ int bench_attribution(const struct bench_options *options)
         }
     printf("%u rounds of %zu pairs each, medians\n", rounds, n);
     print();
+    for (size_t i = 0; i < COUNT; i++)
+        series_print_noise(contenders[i].name, &contenders[i].ns, "ns");
     for (size_t i = 0; i < COUNT; i++)
         preloaded_end(&contenders[i].child);
     return 0;

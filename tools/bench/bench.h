@@ -12,6 +12,7 @@
 
 struct bench_options {
     bool quick; /* fewer rounds and sizes: a look whether it runs */
+    bool slow;  /* an hour takes an hour: fragmentation */
 };
 
 /* 0, or 1 when something failed to run (said on standard error). */
@@ -21,6 +22,9 @@ int bench_attribution(const struct bench_options *options);
 int bench_phases(const struct bench_options *options);
 int bench_reload(const struct bench_options *options);
 int bench_overhead(const struct bench_options *options);
+int bench_giveback(const struct bench_options *options);
+int bench_fragmentation(const struct bench_options *options);
+int bench_growth(const struct bench_options *options);
 
 /* `bench resident`: prints the bytes that this process is resident with; a child of bench_overhead(). */
 int bench_resident(void);
@@ -30,6 +34,8 @@ int bench_bump(const struct bench_options *options, sluice_module region, sluice
 
 /* `bench turns WORK`: a child of the above, with another malloc. */
 int bench_turns(const char *work);
+int bench_giveback_child(void);      /* of the work "giveback" */
+int bench_fragmentation_child(void); /* of the work "fragmentation" */
 
 /* `bench works`: names, what they are, and whether all is free at their end; `bench work`: does one, see work.c. */
 int bench_works(void);

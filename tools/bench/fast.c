@@ -11,11 +11,13 @@
 #include <sluice/sluice.h>
 
 #include "tools/bench/bench.h"
+#include "tools/bench/lists.h"
 #include "tools/bench/preloaded.h"
+#include "tools/bench/record.h"
 #include "tools/bench/series.h"
 #include "tools/bench/steps.h"
 
-#define MODULES   32
+#define MODULES   LISTS_MODULES
 #define SLOTS     10000
 #define STEPS     (1u << 16) /* of the recorded random walk; walked again and again */
 #define PAIR_SIZE 64
@@ -76,7 +78,7 @@ static void record_walk(void)
         }                                               \
     }
 
-/* The least that a call can do: a thread's own list, without sizes, owners, or anything else. */
+/* The least that a call can do: a thread's own list, without sizes, owners, or anything else. With sizes and modules: lists.h. */
 static __thread void *bare_list;
 
 static __attribute__((noinline)) void *bare_malloc(size_t size)
@@ -94,15 +96,19 @@ static __attribute__((noinline)) void bare_free(void *p)
     bare_list = p;
 }
 
-#define POOL(size)     sluice_malloc(pool, size)
-#define GLIBC(size)    sluice_malloc(glibc, size)
-#define JEMALLOC(size) sluice_malloc(jemalloc, size)
-#define MANY(size)     sluice_malloc(pools[i % MODULES], size)
+#define POOL(size)       sluice_malloc(pool, size)
+#define GLIBC(size)      sluice_malloc(glibc, size)
+#define JEMALLOC(size)   sluice_malloc(jemalloc, size)
+#define MANY(size)       sluice_malloc(pools[i % MODULES], size)
+#define LISTS(size)      lists_malloc(0, size)
+#define MANY_LISTS(size) lists_malloc(i % MODULES, size)
 
 LOOPS(pool, POOL, sluice_free)
 LOOPS(many, MANY, sluice_free)
 LOOPS(sluice_glibc, GLIBC, sluice_free)
 LOOPS(sluice_jemalloc, JEMALLOC, sluice_free)
+LOOPS(lists, LISTS, lists_free)
+LOOPS(many_lists, MANY_LISTS, lists_free)
 LOOPS(glibc, malloc, free)
 
 static void pair_bare(size_t n)
@@ -121,6 +127,10 @@ static void pair_bare(size_t n)
 /* ---- Contenders ----------------------------------------------------------------------------- */
 
 enum work { PAIR, SET };
+
+/* These are no allocators: floors. */
+#define BARE    "a bare list"
+#define BY_SIZE "lists by size"
 
 static struct contender {
     const char *name;
@@ -147,7 +157,13 @@ static struct contender {
      .set = set_sluice_glibc,
      .empty = empty_sluice_glibc,
      .against = "glibc"},
-    {.name = "a bare list", .pair = pair_bare},
+    {.name = BARE, .pair = pair_bare},
+    {.name = BY_SIZE, .pair = pair_lists, .set = set_lists, .empty = empty_lists},
+    {.name = "lists, 32 modules",
+     .pair = pair_many_lists,
+     .set = set_many_lists,
+     .empty = empty_many_lists,
+     .against = BY_SIZE},
     {.name = "glibc", .pair = pair_glibc, .set = set_glibc, .empty = empty_glibc},
     {.name = "sluice preloaded", .library = "", .against = "glibc"},
     {.name = "jemalloc", .library = "libjemalloc.so.2"},
@@ -197,18 +213,6 @@ static double instructions_of(struct contender *c)
     return c->child.pid > 0 ? preloaded_ask(&c->child, 's', STEPPED) : steps_each(c->pair, STEPPED);
 }
 
-/* The rounds of a calm machine lie close together. */
-static void print_noise(enum work work)
-{
-    for (size_t i = 0; i < COUNT; i++) {
-        const struct series *s = &contenders[i].ns[work];
-        double median = series_median(s);
-        if (s->count > 0 && median > 1.1 * series_smallest(s))
-            printf("too noisy to conclude much: %s took %.2f ns at best, and %.2f ns mostly\n",
-                   contenders[i].name, series_smallest(s), median);
-    }
-}
-
 static void print(enum work work)
 {
     double glibc_ns = series_median(&find("glibc")->ns[work]), best = 0;
@@ -216,7 +220,8 @@ static void print(enum work work)
     for (size_t i = 0; i < COUNT; i++) {
         const struct contender *c = &contenders[i];
         double ns = series_median(&c->ns[work]);
-        bool peer = strncmp(c->name, "sluice", 6) != 0 && strcmp(c->name, "a bare list") != 0;
+        bool peer = strncmp(c->name, "sluice", 6) != 0 && c->pair != pair_bare &&
+                    c->pair != pair_lists && c->pair != pair_many_lists;
         if (c->ns[work].count > 0 && peer && (best == 0 || ns < best)) {
             best = ns;
             fastest = c->name;
@@ -232,17 +237,20 @@ static void print(enum work work)
         printf("%-20s %9.2f %9.2f %9.2f %13.2f", c->name, ns, series_smallest(&c->ns[work]),
                ns / glibc_ns, ns / best);
         double steps = work == PAIR ? instructions_of(c) : -1;
-        if (steps >= 0)
+        record_series(names_of_work[work], c->name, "ns", &c->ns[work]);
+        if (steps >= 0) {
             printf(" %13.1f", steps);
+            record_figure(names_of_work[work], c->name, 0, "instructions", steps);
+        }
         if (c->against != NULL && find(c->against)->ns[work].count > 0)
             printf("   %.2f x %s", ns / series_median(&find(c->against)->ns[work]), c->against);
         printf("\n");
     }
-    const struct contender *mine = find("sluice, pool");
-    printf("the fastest other allocator: %s", fastest);
+    double mine = series_median(&find("sluice, pool")->ns[work]);
+    printf("the fastest other allocator: %s; sluice, pool is %.2f x " BY_SIZE, fastest,
+           mine / series_median(&find(BY_SIZE)->ns[work]));
     if (work == PAIR)
-        printf("; sluice, pool is %.2f x a bare list",
-               series_median(&mine->ns[PAIR]) / series_median(&find("a bare list")->ns[PAIR]));
+        printf(", %.2f x " BARE, mine / series_median(&find(BARE)->ns[PAIR]));
     printf("\n");
 }
 
@@ -317,7 +325,8 @@ static int run(const struct bench_options *options, enum work work, size_t n)
            "\"sluice, …\" by module, linked; libc linked; the others preloaded\n",
            rounds, n);
     print(work);
-    print_noise(work);
+    for (size_t i = 0; i < COUNT; i++)
+        series_print_noise(contenders[i].name, &contenders[i].ns[work], "ns");
     for (size_t i = 0; i < COUNT; i++)
         preloaded_end(&contenders[i].child);
     return 0;

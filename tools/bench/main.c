@@ -1,4 +1,4 @@
-/* main.c - bench [--quick] [NAME…]: runs the benchmarks of those names, or all. */
+/* main.c - bench [--quick] [--slow] [--record FILE] [NAME…]: runs the benchmarks of those names, or all. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +6,7 @@
 #include <sluice/sluice.h>
 
 #include "tools/bench/bench.h"
+#include "tools/bench/record.h"
 
 static const struct {
     const char *name, *what;
@@ -19,15 +20,22 @@ static const struct {
      bench_reload},
     {"overhead", "memory of many modules and threads, empty modules, an idle process",
      bench_overhead},
+    {"giveback", "what is resident after all was freed, by threads that rest, and how long",
+     bench_giveback},
+    {"fragmentation", "an hour of a server that keeps a twentieth: resident to live",
+     bench_fragmentation},
+    {"growth", "an operation of 1 to 64 threads, 1 to 4,096 modules, 1 MiB to 8 GiB live",
+     bench_growth},
 };
 
 #define COUNT (sizeof benches / sizeof *benches)
 
 static void usage(FILE *to)
 {
-    fprintf(to, "Usage: bench [--quick] [NAME…]\n\nBenchmarks, all of them by default:\n");
+    fprintf(to, "Usage: bench [--quick] [--slow] [--record FILE] [NAME…]\n\n"
+                "Benchmarks, all of them by default:\n");
     for (size_t i = 0; i < COUNT; i++)
-        fprintf(to, "  %-12s %s\n", benches[i].name, benches[i].what);
+        fprintf(to, "  %-14s %s\n", benches[i].name, benches[i].what);
 }
 
 static size_t find(const char *name)
@@ -43,7 +51,9 @@ int main(int argc, char **argv)
     if (argc >= 4 && strcmp(argv[1], "measure") == 0)
         return bench_measure(argv[2], argv + 3);
     if (argc == 3 && strcmp(argv[1], "turns") == 0)
-        return bench_turns(argv[2]);
+        return strcmp(argv[2], "giveback") == 0        ? bench_giveback_child()
+               : strcmp(argv[2], "fragmentation") == 0 ? bench_fragmentation_child()
+                                                       : bench_turns(argv[2]);
     if (argc == 2 && strcmp(argv[1], "resident") == 0)
         return bench_resident();
     if (argc == 2 && strcmp(argv[1], "works") == 0)
@@ -59,6 +69,11 @@ int main(int argc, char **argv)
         }
         if (strcmp(argv[i], "--quick") == 0) {
             options.quick = true;
+        } else if (strcmp(argv[i], "--slow") == 0) {
+            options.slow = true;
+        } else if (strcmp(argv[i], "--record") == 0 && i + 1 < argc) {
+            if (!record_open(argv[++i]))
+                return 1;
         } else if (find(argv[i]) < COUNT) {
             chosen[find(argv[i])] = any = true;
         } else {
@@ -71,5 +86,5 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT; i++)
         if (chosen[i] || !any)
             failed |= benches[i].run(&options);
-    return failed;
+    return failed | !record_close();
 }

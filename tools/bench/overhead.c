@@ -14,6 +14,7 @@
 
 #include "tools/bench/bench.h"
 #include "tools/bench/preloaded.h"
+#include "tools/bench/record.h"
 #include "tools/bench/resident.h"
 
 #define MODULES 64
@@ -76,6 +77,12 @@ static void many(void)
         "%4d modules x %d threads, %8.2f KiB each: %8.1f MiB asked for, %8.1f MiB resident, %.3f x\n",
         MODULES, THREADS, (double)live_each / 1024, (double)atomic_load(&asked) / 1048576,
         (double)(after - before) / 1048576, (double)(after - before) / (double)atomic_load(&asked));
+    char row[64];
+    snprintf(row, sizeof row, "overhead: %zu KiB each", live_each >> 10);
+    record_figure(row, "sluice", 0, "asked MiB", (double)atomic_load(&asked) / 1048576);
+    record_figure(row, "sluice", 0, "resident MiB", (double)(after - before) / 1048576);
+    record_figure(row, "sluice", 0, "ratio",
+                  (double)(after - before) / (double)atomic_load(&asked));
     pthread_barrier_wait(&looked);
     for (unsigned i = 0; i < THREADS; i++)
         pthread_join(thread[i], NULL);
@@ -107,7 +114,7 @@ static double idle_child(const char *library)
 
 int bench_resident(void)
 {
-    usleep(200000); /* what starts with the process has started */
+    usleep(200000); /* a rest for threads that start with the process: their memory is part of it */
     printf("%" PRIu64 "\n", resident_bytes());
     return 0;
 }
@@ -129,8 +136,9 @@ int bench_overhead(const struct bench_options *options)
         snprintf(name, sizeof name, "bench-empty-%u", i);
         sluice_module_register(name);
     }
-    printf("%4d modules that hold nothing: %.0f bytes each\n", EMPTY,
-           (double)(resident_bytes() - before) / EMPTY);
+    double empty = (double)(resident_bytes() - before) / EMPTY;
+    printf("%4d modules that hold nothing: %.0f bytes each\n", EMPTY, empty);
+    record_figure("overhead: an empty module", "sluice", 0, "bytes", empty);
     for (unsigned i = 0; i < MODULES; i++) {
         char name[32];
         snprintf(name, sizeof name, "bench-many-%u", i);
@@ -142,5 +150,7 @@ int bench_overhead(const struct bench_options *options)
     double plain = idle_child("libc.so.6"), with = idle_child(preloaded_sluice());
     printf("a process that allocates nothing: %.0f KiB, with Sluice preloaded %.0f KiB more\n",
            plain / 1024, (with - plain) / 1024);
+    record_figure("overhead: an idle process", "glibc", 0, "KiB", plain / 1024);
+    record_figure("overhead: an idle process", "sluice", 0, "KiB", with / 1024);
     return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "tools/bench/bench.h"
 #include "tools/bench/peers.h"
+#include "tools/bench/record.h"
 #include "tools/bench/series.h"
 #include "tools/build/jemalloc_renamed.h"
 
@@ -200,13 +201,16 @@ static bool run_rounds(size_t n, unsigned rounds, struct series *times)
             uint64_t start = series_now();
             contenders[c].drop(n);
             if (round > 0)
-                series_add(&times[c], (double)(series_now() - start));
+                series_add(&times[c], (double)(series_now() - start) / 1000);
         }
     return true;
 }
 
+/* times: us. */
 static void print(size_t n, const struct series *times)
 {
+    char row[64];
+    snprintf(row, sizeof row, "phases: %zu objects", n);
     double base = series_median(&times[has_mimalloc ? MI_HEAP : GLIBC]);
     printf("\n%zu live objects of %d bytes: until all are gone\n", n, OBJECT);
     printf("  %-34s %14s %14s %12s %10s\n", "", "median, us", "least, us", "ns a 2 MiB", "ratio");
@@ -214,9 +218,10 @@ static void print(size_t n, const struct series *times)
         if (times[c].count == 0)
             continue;
         double median = series_median(&times[c]);
-        printf("  %-34s %14.2f %14.2f %12.1f %10.3f\n", contenders[c].name, median / 1000,
-               series_smallest(&times[c]) / 1000, median / ((double)n * OBJECT / (2 << 20)),
+        printf("  %-34s %14.2f %14.2f %12.1f %10.3f\n", contenders[c].name, median,
+               series_smallest(&times[c]), 1000 * median / ((double)n * OBJECT / (2 << 20)),
                base > 0 ? median / base : 0);
+        record_series(row, contenders[c].name, "us", &times[c]);
     }
 }
 

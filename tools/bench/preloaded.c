@@ -72,16 +72,50 @@ bool preloaded_start(struct preloaded *p, const char *library, const char *work)
     return there;
 }
 
-double preloaded_ask(struct preloaded *p, char what, size_t n)
+bool preloaded_start_sluice(struct preloaded *p, const char *policy, const char *work)
+{
+    char path[] = "/tmp/sluice-bench-XXXXXX";
+    unsetenv("SLUICE_POLICY");
+    if (policy == NULL)
+        return preloaded_start(p, preloaded_sluice(), work);
+    int fd = mkstemp(path);
+    if (fd < 0 || write(fd, policy, strlen(policy)) != (ssize_t)strlen(policy)) {
+        perror("bench: a policy in /tmp");
+        return false;
+    }
+    setenv("SLUICE_POLICY", path, 1);
+    bool started = preloaded_start(p, preloaded_sluice(), work);
+    unsetenv("SLUICE_POLICY"); /* the child has read it */
+    close(fd);
+    unlink(path);
+    return started;
+}
+
+void preloaded_send(struct preloaded *p, char what, size_t n)
+{
+    if (p->pid > 0) {
+        fprintf(p->ask, "%c %zu\n", what, n);
+        fflush(p->ask); /* a child that has died gives no answer */
+    }
+}
+
+double preloaded_receive(struct preloaded *p)
 {
     double value = -1;
-    fprintf(p->ask, "%c %zu\n", what, n);
-    if (fflush(p->ask) != 0 || fscanf(p->answer, "%lf", &value) != 1) {
+    if (p->pid <= 0)
+        return -1;
+    if (fscanf(p->answer, "%lf", &value) != 1) {
         fprintf(stderr, "bench: the child %d ended too early\n", (int)p->pid);
         preloaded_end(p);
         return -1;
     }
     return value;
+}
+
+double preloaded_ask(struct preloaded *p, char what, size_t n)
+{
+    preloaded_send(p, what, n);
+    return preloaded_receive(p);
 }
 
 void preloaded_end(struct preloaded *p)

@@ -20,9 +20,17 @@ const char *preloaded_sluice(void);
  * the child cannot be started or does not have it; said on standard error. */
 bool preloaded_start(struct preloaded *p, const char *library, const char *work);
 
+/* The same with Sluice's library and that policy, a text; NULL: the built-in one. */
+bool preloaded_start_sluice(struct preloaded *p, const char *policy, const char *work);
+
 /* Asks the child: 't', for the ns of one operation out of n, or 's', for its instructions. Below 0: it has died, which is said
  * on standard error. */
 double preloaded_ask(struct preloaded *p, char what, size_t n);
+
+/* The two halves of it, for a child that answers in its own time, while others are asked: as many answers are received as
+ * questions were sent, in their order. */
+void preloaded_send(struct preloaded *p, char what, size_t n);
+double preloaded_receive(struct preloaded *p);
 
 void preloaded_end(struct preloaded *p);
 

@@ -1,16 +1,19 @@
 /* reload.c - what a thread that allocates notices of others: policies that are reloaded a hundred times a second, and phases of
- * another module that end. Each pair of malloc and free is timed by itself; the largest times are what is asked for. */
+ * another module that end. Each pair of malloc and free is timed by itself; the largest times are what is asked for. Beside it,
+ * a thread that has nothing to do with Sluice, and unmaps memory. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <sluice/sluice.h>
 
 #include "tools/bench/bench.h"
+#include "tools/bench/record.h"
 #include "tools/bench/series.h"
 
 #define SLOTS 1000
@@ -59,13 +62,11 @@ static double percentile(const struct histogram *h, double part)
 
 /* ---- Who disturbs --------------------------------------------------------------------------------- */
 
-enum disturbance { NOTHING, FOR_OTHERS, FOR_THIS, PHASES, DISTURBANCES };
+enum disturbance { NOTHING, UNMAPPING, FOR_OTHERS, FOR_THIS, PHASES, DISTURBANCES };
 
 static const char *const names[] = {
-    "nothing else",
-    "100 reloads/s, for others",
-    "100 reloads/s, for it",
-    "1,000 phases/s, of others",
+    "nothing else",          "100 times/s 8 x munmap",    "100 reloads/s, for others",
+    "100 reloads/s, for it", "1,000 phases/s, of others",
 };
 
 /* The one in force, and what the reloads change it to, to and fro: another backend for another module, or for this one. */
@@ -101,6 +102,26 @@ static void *reload(void *changed)
 {
     for (unsigned i = 0; !atomic_load(&over); i++) {
         load(i % 2 == 0 ? *(enum disturbance *)changed : NOTHING);
+        atomic_fetch_add(&happened, 1);
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    }
+    return NULL;
+}
+
+/* Eight ranges of 64 KiB, of which four pages are used. */
+static void *map_and_unmap(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&over)) {
+        for (int i = 0; i < 8; i++) {
+            size_t size = 64 << 10;
+            char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (p == MAP_FAILED)
+                return NULL;
+            for (size_t at = 0; at < size / 4; at += 4096)
+                p[at] = 1;
+            munmap(p, size);
+        }
         atomic_fetch_add(&happened, 1);
         nanosleep(&(struct timespec){0, 10000000}, NULL);
     }
@@ -162,7 +183,10 @@ int bench_reload(const struct bench_options *options)
             memset(&one, 0, sizeof one);
             atomic_store(&over, d == NOTHING);
             atomic_store(&happened, 0);
-            if (pthread_create(&other, NULL, d == PHASES ? end_phases : reload, &d) != 0)
+            void *(*disturb)(void *) = d == PHASES      ? end_phases
+                                       : d == UNMAPPING ? map_and_unmap
+                                                        : reload;
+            if (pthread_create(&other, NULL, disturb, &d) != 0)
                 return 1;
             measure(&one, turn);
             atomic_store(&over, true);
@@ -186,5 +210,14 @@ int bench_reload(const struct bench_options *options)
                percentile(&all[d], 0.999), percentile(&all[d], 0.9999), series_median(&p9999[d]),
                all[d].most, events[d], series_median(&p9999[d]) / series_median(&p9999[NOTHING]));
     printf("ratio: of the medians of the rounds' 99.99th percentiles\n");
+    for (enum disturbance d = NOTHING; d < DISTURBANCES; d++) {
+        char row[64];
+        snprintf(row, sizeof row, "reload: %s", names[d]);
+        series_print_noise(names[d], &p9999[d], "ns");
+        record_series(row, "sluice", "99.99 % ns", &p9999[d]);
+        record_figure(row, "sluice", 0, "median ns", percentile(&all[d], 0.5));
+        record_figure(row, "sluice", 0, "largest ns", (double)all[d].most);
+        record_figure(row, "sluice", 0, "disturbances", (double)events[d]);
+    }
     return 0;
 }

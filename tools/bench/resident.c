@@ -24,8 +24,17 @@ static uint64_t read_line(const char *file, const char *name)
 
 uint64_t resident_bytes(void)
 {
-    return read_line("/proc/self/smaps_rollup", "\nRss:") -
-           read_line("/proc/self/smaps_rollup", "\nLazyFree:");
+    return read_line("/proc/self/smaps_rollup", "\nRss:") - resident_lazily_freed();
+}
+
+uint64_t resident_lazily_freed(void)
+{
+    return read_line("/proc/self/smaps_rollup", "\nLazyFree:");
+}
+
+uint64_t resident_available(void)
+{
+    return read_line("/proc/meminfo", "\nMemAvailable:");
 }
 
 uint64_t resident_peak(void)

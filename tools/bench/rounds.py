@@ -24,8 +24,12 @@ NOISE = 1.1  # a median so far above the smallest says little
 def add_options(parser):
     parser.add_argument("--quick", action="store_true", help="one short round: a look whether it runs")
     parser.add_argument("--rounds", type=int, default=5)
+    add_files(parser)
+
+
+def add_files(parser):
     parser.add_argument("--json", metavar="FILE", help="every round's figures, for other programs")
-    parser.add_argument("--svg", metavar="FILE", help="a chart of the ratios (needs gnuplot)")
+    parser.add_argument("--svg", metavar="FILE", help="a chart (needs gnuplot)")
 
 
 def in_turns(rows, contenders, rounds, run):
@@ -117,6 +121,12 @@ def write_json(path, benchmark, results):
         file.write("\n")
 
 
+def gnuplot(script):
+    done = subprocess.run(["gnuplot"], input=script, text=True, stderr=subprocess.PIPE)
+    if done.returncode != 0:
+        sys.exit(f"bench: gnuplot: {done.stderr.strip()}")
+
+
 def write_svg(path, results, figure, title):
     """Bars: each row's ratios to glibc."""
     table = ratios(results, figure)
@@ -129,9 +139,7 @@ def write_svg(path, results, figure, title):
         "set grid ytics; set arrow from graph 0, first 1 to graph 1, first 1 nohead lw 2",
         "$data << END", " ".join(['"row"'] + [f'"{name}"' for name in names]), *rows, "END",
         "plot " + ", ".join(f"$data using {i + 2}:xtic(1) title '{name}'" for i, name in enumerate(names))])
-    done = subprocess.run(["gnuplot"], input=script, text=True, stderr=subprocess.PIPE)
-    if done.returncode != 0:
-        sys.exit(f"bench: gnuplot: {done.stderr.strip()}")
+    gnuplot(script)
 
 
 def finish(arguments, benchmark, results, figure, title):

@@ -523,8 +523,6 @@ static size_t rest(size_t n)
 
 size_t works_live;
 
-#define HOUR 3600
-
 struct mortal {
     struct mortal *next;
     size_t size;
@@ -539,20 +537,18 @@ static struct mortal *mortal_add(struct mortal *list, size_t size)
     return m;
 }
 
-/* n objects a second, of up to 64 KiB; most live some seconds, one of twenty ten minutes; beside them one of 64 KiB that lives
- * five minutes, and one of 100 KiB that goes at once. What lives at the end stays. */
-static size_t churn(size_t n)
+size_t works_churn(size_t n, void (*after_second)(unsigned second))
 {
-    static struct mortal *dies[HOUR + 1];
+    static struct mortal *dies[WORKS_HOUR + 1];
     uint64_t x = 88172645463325252u;
-    for (unsigned now = 0; now < HOUR; now++) {
+    for (unsigned now = 0; now < WORKS_HOUR; now++) {
         for (size_t i = 0; i < n; i++) {
             uint64_t r = random_next(&x);
             unsigned life = r % 20 == 0 ? 1 + r / 32 % 1200 : 1 + r / 32 % 5;
-            unsigned when = now + life < HOUR ? now + life : HOUR;
+            unsigned when = now + life < WORKS_HOUR ? now + life : WORKS_HOUR;
             dies[when] = mortal_add(dies[when], sizeof(struct mortal) + random_size(&x, 16));
         }
-        unsigned later = now + 300 < HOUR ? now + 300 : HOUR;
+        unsigned later = now + 300 < WORKS_HOUR ? now + 300 : WORKS_HOUR;
         dies[later] = mortal_add(dies[later], 64 * KIB);
         char *brief = must(malloc(100 * KIB));
         touch(brief, 100 * KIB);
@@ -563,8 +559,15 @@ static size_t churn(size_t n)
             free(m);
         }
         dies[now] = NULL;
+        if (after_second != NULL)
+            after_second(now);
     }
-    return n * HOUR;
+    return n * WORKS_HOUR;
+}
+
+static size_t churn(size_t n)
+{
+    return works_churn(n, NULL);
 }
 
 /* NOLINTEND(clang-analyzer-unix.Malloc) */

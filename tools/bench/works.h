@@ -16,6 +16,13 @@ struct work {
 /* Bytes that the work has asked for and not freed at its end. */
 extern size_t works_live;
 
+#define WORKS_HOUR 3600 /* s */
+
+/* An hour of a server: n objects a second, of up to 64 KiB; most live some seconds, one of twenty up to twenty minutes; beside
+ * them one of 64 KiB that lives five minutes, and one of 100 KiB that goes at once. What lives at the end stays. Calls
+ * after_second(), unless it is NULL, for each of the seconds. Returns the number of objects. Once in a process. */
+size_t works_churn(size_t n, void (*after_second)(unsigned second));
+
 extern const struct work works[];
 extern const size_t work_count;
 
