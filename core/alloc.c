@@ -128,10 +128,10 @@ void *arena_alloc(struct thread *t, struct sluice_arena *a, size_t size, size_t 
 
 /* The magazine that serves a size of a module in this thread; &magazine_none: the slow path has to see to it. In a section
  * of t. */
-static inline __attribute__((always_inline)) struct magazine *
-bin_of(struct thread *t, sluice_module module, size_t size)
+static inline __attribute__((always_inline)) struct magazine *bin_of(struct thread *t,
+                                                                     size_t module, size_t size)
 {
-    if (UNLIKELY(module >= atomic_load_explicit(&t->cache_limit, memory_order_acquire)))
+    if (UNLIKELY(!is_below(module, &t->cache_limit)))
         return &magazine_none;
     struct tcache *c = t->cache[module];
     if (UNLIKELY(c->generation !=
@@ -144,7 +144,7 @@ bin_of(struct thread *t, sluice_module module, size_t size)
 
 /* Always inline, as the compiler thinks it too large: the part behind a magazine that is empty lies apart, and the part before
  * it is as long as if that were not there. */
-static inline __attribute__((always_inline)) void *alloc_fast(sluice_module module, size_t size)
+static inline __attribute__((always_inline)) void *alloc_fast(size_t module, size_t size)
 {
     struct thread *t = thread_self;
     thread_section_begin(t);
@@ -435,8 +435,8 @@ static __attribute__((noinline)) void free_direct(void *p, uintptr_t entry)
         arena = c->arena->id;
         k = direct_class_of_page(c, p);
     } else {
-        if (UNLIKELY(entry != 0 || !place_is_in_range(p)))
-            return free_slow(p);
+        if (UNLIKELY(entry != 0 || !place_is_in_range(p) || t->map.slot == NULL))
+            return free_slow(p); /* without a record a thread has no pagemap: p may be of a slab */
         if (UNLIKELY(place_is_page_start(p)) && !place_page_is_known(p))
             return free_at_page_start(p);
         if (UNLIKELY(!header_is_valid(p) || !header_is_next_to(p)))
@@ -474,13 +474,12 @@ static __attribute__((noinline)) void free_event(struct thread *t, struct magazi
 void sluice_free(void *p)
 {
     struct thread *t = thread_self;
-    uintptr_t entry = pagemap_lookup_object(p);
+    uintptr_t entry = pagemap_lookup_object(&t->map, p);
     if (UNLIKELY((entry & PAGEMAP_SLABS) == 0))
         return free_direct(p, entry);
     thread_section_begin(t);
     struct slab_piece *piece = slab_piece_at(entry, p);
-    if (UNLIKELY(atomic_load_explicit(&piece->owner, memory_order_relaxed) !=
-                 atomic_load_explicit(&t->token, memory_order_acquire))) {
+    if (UNLIKELY(!is_held(atomic_load_explicit(&t->token, memory_order_acquire), &piece->owner))) {
         thread_leave(t);
         return free_slow(p);
     }

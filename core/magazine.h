@@ -25,6 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/brief.h"
+
 enum magazine_kind {
     MAGAZINE_EMPTY, /* always: the slow path decides */
     MAGAZINE_SLABS, /* filled from slabs */
@@ -55,27 +57,6 @@ static inline void magazine_init(struct magazine *m, enum magazine_kind kind, ui
 /* Stands where there is none, so that the fast path needs no NULL check. Never written. */
 extern struct magazine magazine_none;
 
-static inline uint64_t count_load(const _Atomic uint64_t *counter)
-{
-    return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-/* One writer: an addition that others may read; modulo 2^64. */
-static inline void count_add(_Atomic uint64_t *counter, uint64_t more)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more,
-                          memory_order_relaxed);
-}
-
-static inline void count_one(_Atomic uint64_t *counter)
-{
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-    __asm__("incq %0" : "+m"(*counter)); /* where compilers make three of it, as it is atomic */
-#else
-    count_add(counter, 1);
-#endif
-}
-
 /* Takes an object; NULL when the list is empty. */
 static inline void *magazine_pop(struct magazine *m)
 {
@@ -96,20 +77,6 @@ static inline void magazine_expect(const void *p, const void *last)
 {
     if (__builtin_expect(p == last, 0))
         magazine_refuse(p);
-}
-
-/* Counts down; true at 0. */
-static inline bool count_down(_Atomic uint32_t *room)
-{
-    bool is_zero;
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-    __asm__("subl $1, %0" : "+m"(*room), "=@ccz"(is_zero));
-#else
-    uint32_t left = atomic_load_explicit(room, memory_order_relaxed) - 1;
-    atomic_store_explicit(room, left, memory_order_relaxed);
-    is_zero = left == 0;
-#endif
-    return __builtin_expect(is_zero, 0);
 }
 
 /* Returns an object; true: the owner must act, and arm it anew. */

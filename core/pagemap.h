@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/brief.h"
+
 #define CHUNK_SHIFT 21
 
 /* Of the user half of the address space. */
@@ -45,7 +47,7 @@ struct pagemap {
     _Atomic uintptr_t count; /* 0 before pagemap_init(): every lookup misses */
 };
 
-extern struct pagemap pagemap;
+extern struct pagemap pagemap; /* set once: threads have copies, which are shorter to come to */
 
 static inline uintptr_t pagemap_lookup(const void *p)
 {
@@ -56,15 +58,14 @@ static inline uintptr_t pagemap_lookup(const void *p)
     return atomic_load_explicit(&pagemap.slot[i], memory_order_acquire);
 }
 
-/* The same, and 0 for what is not aligned as objects are: rotated, its low bits make the index too large. */
-static inline uintptr_t pagemap_lookup_object(const void *p)
+/* The same in a copy, and 0 for what is not aligned as objects are: rotated, its low bits make the index too large. */
+static inline uintptr_t pagemap_lookup_object(const struct pagemap *map, const void *p)
 {
-    uintptr_t count = atomic_load_explicit(&pagemap.count, memory_order_acquire);
     uintptr_t rotated = (uintptr_t)p >> 4 | (uintptr_t)p << (sizeof p * 8 - 4);
     uintptr_t i = rotated >> (CHUNK_SHIFT - 4);
-    if (__builtin_expect(i >= count, 0))
+    if (__builtin_expect(!is_below(i, &map->count), 0))
         return 0;
-    return atomic_load_explicit(&pagemap.slot[i], memory_order_acquire);
+    return atomic_load_explicit(&map->slot[i], memory_order_acquire);
 }
 
 /* false without address space. Once, before anything is allocated. */

@@ -17,8 +17,15 @@ const uint32_t size_class_bytes[SIZE_CLASS_COUNT] = {
     /* clang-format on */
 };
 
-const uint8_t size_class_table[SIZE_CLASS_TABLE_MAX / 16 + 1] = {
-    0,  0,  1,  2,  3,  4,  5,  6,  7,  8,  8,  9,  9,  10, 10, 11, 11, 12, 12, 12, 12, 13,
-    13, 13, 13, 14, 14, 14, 14, 15, 15, 15, 15, 16, 16, 16, 16, 16, 16, 16, 16, 17, 17, 17,
-    17, 17, 17, 17, 17, 18, 18, 18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, 19,
+#define TWO(c)      c, c
+#define SIXTEEN(c)  TWO(c), TWO(c), TWO(c), TWO(c), TWO(c), TWO(c), TWO(c), TWO(c)
+#define STEP_32(c)  SIXTEEN(c), SIXTEEN(c)
+#define STEP_64(c)  STEP_32(c), STEP_32(c)
+#define STEP_128(c) STEP_64(c), STEP_64(c)
+
+const uint8_t size_class_table[SIZE_CLASS_TABLE_MAX + 1] = {
+    0, /* of 0 bytes */
+    SIXTEEN(0),  SIXTEEN(1),  SIXTEEN(2),   SIXTEEN(3),   SIXTEEN(4),   SIXTEEN(5),   SIXTEEN(6),
+    SIXTEEN(7),  STEP_32(8),  STEP_32(9),   STEP_32(10),  STEP_32(11),  STEP_64(12),  STEP_64(13),
+    STEP_64(14), STEP_64(15), STEP_128(16), STEP_128(17), STEP_128(18), STEP_128(19),
 };

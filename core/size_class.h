@@ -20,8 +20,8 @@
 #define SIZE_CLASS_CACHE_LINE 64
 
 #define SIZE_CLASS_TABLE_MAX ((size_t)1024)
-extern const uint8_t size_class_table[SIZE_CLASS_TABLE_MAX / 16 + 1]; /* by (size + 15) / 16 */
-extern const uint32_t size_class_bytes[SIZE_CLASS_COUNT];             /* of an object */
+extern const uint8_t size_class_table[SIZE_CLASS_TABLE_MAX + 1]; /* by size */
+extern const uint32_t size_class_bytes[SIZE_CLASS_COUNT];        /* of an object */
 
 static inline bool size_class_is_longer(unsigned c)
 {
@@ -38,7 +38,7 @@ static inline size_t size_class_most(unsigned c)
 static inline unsigned size_class_of(size_t size)
 {
     if (__builtin_expect(size <= SIZE_CLASS_TABLE_MAX, 1))
-        return size_class_table[(size + 15) >> 4];
+        return size_class_table[size];
     /* 2^k < size <= 2^(k+1), cut in four; class 8 begins above 128 = 2^7. */
     unsigned k = 63u - (unsigned)__builtin_clzll(size - 1);
     return 8 + (k - 7) * 4 + (unsigned)((size - 1) >> (k - 2) & 3);

@@ -249,7 +249,7 @@ struct tcache *thread_cache_for(struct thread *t, sluice_module module)
         t->cache = grown;
         t->cache_capacity = capacity;
         /* 0 means that somebody has begun to hold this thread: then hold_end() raises the limit. */
-        uint32_t limit = atomic_load_explicit(&t->cache_limit, memory_order_relaxed);
+        uintptr_t limit = atomic_load_explicit(&t->cache_limit, memory_order_relaxed);
         if (limit != 0)
             atomic_compare_exchange_strong_explicit(&t->cache_limit, &limit, capacity,
                                                     memory_order_release, memory_order_relaxed);
@@ -382,6 +382,8 @@ struct thread *thread_current(void)
         cache[i] = &cache_none;
     t->cache = cache;
     t->cache_capacity = FIRST_CACHES;
+    t->map.slot = pagemap.slot;
+    atomic_store_explicit(&t->map.count, pagemap.count, memory_order_relaxed);
     t->gone = false;
     t->ours = is_ours;
     t->prev = NULL;

@@ -52,10 +52,11 @@ struct tcache {
 enum no_arena { ARENA_THERE, ARENA_REFUSED, ARENA_REFUSED_BEFORE };
 
 struct thread {
-    _Atomic uint32_t active;      /* 1 inside a section; written by the thread alone */
-    _Atomic uint32_t cache_limit; /* cache[] may be used below this module id; 0: held */
-    struct tcache **cache;        /* cache_capacity entries, none NULL */
-    _Atomic uintptr_t token;      /* address of this record; 0: held */
+    _Atomic uint32_t active;       /* 1 inside a section; written by the thread alone */
+    _Atomic uintptr_t cache_limit; /* cache[] may be used below this module id; 0: held */
+    struct tcache **cache;         /* cache_capacity entries, none NULL */
+    _Atomic uintptr_t token;       /* address of this record; 0: held */
+    struct pagemap map;            /* a copy */
 
     uint32_t cache_capacity;
     uint32_t heap_capacity;
