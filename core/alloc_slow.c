@@ -17,31 +17,45 @@
 #include "core/size_class.h"
 #include "core/thread.h"
 
-/* Makes what served the fast path's for its whole size class, when this rule decides for all sizes of it. */
+/* Does this rule decide for all sizes of the class? */
+static bool decides(const struct route_rule *rules, const struct route_rule *rule, unsigned k)
+{
+    size_t smallest = k == 0 ? 0 : size_class_most(k - 1) + 1;
+    if (size_class_most(k) > rule->max_size)
+        return false;
+    for (; rules < rule; rules++)
+        if (smallest <= rules->max_size)
+            return false;
+    return true;
+}
+
+static struct magazine *bin_for(struct tcache *c, struct heap *h, unsigned k)
+{
+    if (arena_bumps(h->arena)) {
+        struct bump *bump = h->state;
+        bump->bins = c->bin;
+        return &bump->stand_in;
+    }
+    if (!arena_has_slabs(h->arena))
+        return direct_bin(h, size_class_most(k));
+    struct magazine *m = &((struct slab_heap *)h->state)->magazine[k];
+    return m->kind == MAGAZINE_EMPTY ? &magazine_none : m;
+}
+
+/* Makes what served a size the fast path's for its whole size class. In a cache that was outdated also for the other classes that
+ * the heap has served before: else a reload would send each of them through here. */
 static void install(struct tcache *c, const struct route_rule *rules, const struct route_rule *rule,
                     struct heap *h, size_t size)
 {
     if (size > SIZE_CLASS_MAX)
         return;
-    unsigned k = size_class_of(size);
-    size_t smallest = k == 0 ? 0 : size_class_most(k - 1) + 1;
-    if (size_class_most(k) > rule->max_size)
-        return;
-    for (; rules < rule; rules++)
-        if (smallest <= rules->max_size)
-            return;
-    if (arena_bumps(h->arena)) {
-        struct bump *bump = h->state;
-        bump->bins = c->bin;
-        c->bin[k] = &bump->stand_in;
-        return;
-    }
-    if (!arena_has_slabs(h->arena)) {
-        c->bin[k] = direct_bin(h, size);
-        return;
-    }
-    struct slab_heap *slabs = h->state;
-    c->bin[k] = &slabs->magazine[k];
+    unsigned first = size_class_of(size), end = first + 1;
+    if (c->is_bare)
+        first = 0, end = SIZE_CLASS_PLAIN;
+    c->is_bare = false;
+    for (unsigned k = first; k < end; k++)
+        if (decides(rules, rule, k))
+            c->bin[k] = bin_for(c, h, k);
 }
 
 static void *alloc_by_rule(struct thread *t, struct tcache *c, struct route *route,
@@ -124,6 +138,7 @@ static void *alloc_in_section(struct thread *t, struct module *m, size_t size, s
         for (unsigned i = 0; i < SIZE_CLASS_PLAIN; i++)
             c->bin[i] = &magazine_none;
         c->generation = generation;
+        c->is_bare = true;
     }
     if (UNLIKELY(limit_soft_exceeded(m))) {
         uint32_t action = atomic_load_explicit(&m->on_soft, memory_order_relaxed);

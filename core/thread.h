@@ -43,6 +43,7 @@ struct tcache {
     uint64_t generation;
     struct magazine
         *bin[SIZE_CLASS_PLAIN]; /* never NULL: &magazine_none where the slow path must decide */
+    bool is_bare;               /* all of bin[] is &magazine_none since the cache was outdated */
 };
 
 /* Phases that a thread may have entered at one time. */
