@@ -14,6 +14,7 @@ for row in "sluice, pool" "sluice, 32 modules" "sluice, glibc" "a bare list" "li
     "sluice preloaded" "jemalloc" "mimalloc" "tcmalloc"; do
     attempt "pair has a row for $row" has_row "$row"
 done
+expect "and two tables" 2 "$(grep -c "^sluice, pool " out)"
 expect "nothing is complained of" "" "$(cat err)"
 
 attempt "attribution runs" sh -c "$bench --quick attribution >out 2>err"
@@ -30,6 +31,7 @@ file = json.load(open("results.json"))
 results = file["results"]
 assert file["benchmark"] == "pair overhead" and file["machine"]["processors"] > 0
 assert len(results["pair"]["glibc"]) == 5 and results["pair"]["glibc"][4]["ns"] > 0
+assert results["pair: four sizes"]["sluice, pool"][0]["ns"] > 0 and "a bare list" not in results["pair: four sizes"]
 assert results["overhead: 16 KiB each"]["sluice"][0]["ratio"] > 1'
 attempt "and as a chart" grep -q '</svg>' chart.svg
 attempt "of pairs" grep -q 'A pair of malloc and free' chart.svg

@@ -1,4 +1,5 @@
-/* fast.c - the shortest ways: a pair of malloc and free, and a set of objects that are replaced in random order.
+/* fast.c - the shortest ways: a pair of malloc and free, of one size and of four in turn, and a set of objects that are replaced
+ * in random order.
  *
  * Sluice by modules is called directly, as a program does that is linked to it; so is libc. The others, and Sluice once more, are
  * the malloc of a child, preloaded. Every contender's loop is compiled by itself. Times are of one thread, and include the
@@ -47,12 +48,25 @@ static void record_walk(void)
 /* Keeps the compiler from knowing what p is. */
 #define HIDE(p) __asm__ volatile("" : "+r"(p) : : "memory")
 
+/* Four sizes in turn. Of one size, each call waits for what the one before it stored; these go side by side. */
+#define SIZE_OF_TURN(i) (pair_size + (i) % 4 * 16)
+
 /* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not see through HIDE() */
 #define LOOPS(name, ALLOC, FREE)                        \
     static void pair_##name(size_t n)                   \
     {                                                   \
         size_t size = pair_size;                        \
         for (size_t i = 0; i < n; i++) {                \
+            HIDE(size);                                 \
+            void *p = ALLOC(size);                      \
+            HIDE(p);                                    \
+            FREE(p);                                    \
+        }                                               \
+    }                                                   \
+    static void four_##name(size_t n)                   \
+    {                                                   \
+        for (size_t i = 0; i < n; i++) {                \
+            size_t size = SIZE_OF_TURN(i);              \
             HIDE(size);                                 \
             void *p = ALLOC(size);                      \
             HIDE(p);                                    \
@@ -126,45 +140,31 @@ static void pair_bare(size_t n)
 
 /* ---- Contenders ----------------------------------------------------------------------------- */
 
-enum work { PAIR, SET };
+enum work { PAIR, FOUR, SET, WORKS };
 
 /* These are no allocators: floors. */
 #define BARE    "a bare list"
 #define BY_SIZE "lists by size"
 
+#define RUNS(name) .run = {pair_##name, four_##name, set_##name}, .empty = empty_##name
+
 static struct contender {
     const char *name;
-    void (*pair)(size_t n), (*set)(size_t n),
-        (*empty)(void);  /* NULL: in a child, or no part of it */
+    void (*run[WORKS])(size_t n);
+    void (*empty)(void); /* NULL: in a child, or no part of it */
     const char *library; /* of the child */
     const char *against;
     struct preloaded child;
-    struct series ns[2];
+    struct series ns[WORKS];
 } contenders[] = {
-    {.name = "sluice, pool", .pair = pair_pool, .set = set_pool, .empty = empty_pool},
-    {.name = "sluice, 32 modules",
-     .pair = pair_many,
-     .set = set_many,
-     .empty = empty_many,
-     .against = "sluice, pool"},
-    {.name = "sluice, jemalloc",
-     .pair = pair_sluice_jemalloc,
-     .set = set_sluice_jemalloc,
-     .empty = empty_sluice_jemalloc,
-     .against = "jemalloc"},
-    {.name = "sluice, glibc",
-     .pair = pair_sluice_glibc,
-     .set = set_sluice_glibc,
-     .empty = empty_sluice_glibc,
-     .against = "glibc"},
-    {.name = BARE, .pair = pair_bare},
-    {.name = BY_SIZE, .pair = pair_lists, .set = set_lists, .empty = empty_lists},
-    {.name = "lists, 32 modules",
-     .pair = pair_many_lists,
-     .set = set_many_lists,
-     .empty = empty_many_lists,
-     .against = BY_SIZE},
-    {.name = "glibc", .pair = pair_glibc, .set = set_glibc, .empty = empty_glibc},
+    {.name = "sluice, pool", RUNS(pool)},
+    {.name = "sluice, 32 modules", RUNS(many), .against = "sluice, pool"},
+    {.name = "sluice, jemalloc", RUNS(sluice_jemalloc), .against = "jemalloc"},
+    {.name = "sluice, glibc", RUNS(sluice_glibc), .against = "glibc"},
+    {.name = BARE, .run = {pair_bare}},
+    {.name = BY_SIZE, RUNS(lists)},
+    {.name = "lists, 32 modules", RUNS(many_lists), .against = BY_SIZE},
+    {.name = "glibc", RUNS(glibc)},
     {.name = "sluice preloaded", .library = "", .against = "glibc"},
     {.name = "jemalloc", .library = "libjemalloc.so.2"},
     {.name = "mimalloc", .library = "libmimalloc.so.2"},
@@ -173,20 +173,19 @@ static struct contender {
 
 #define COUNT (sizeof contenders / sizeof *contenders)
 
-static const char *const names_of_work[] = {"pair", "set"};
+static const char *const names_of_work[] = {"pair", "pair: four sizes", "set"};
 
 static bool takes_part(const struct contender *c, enum work work)
 {
-    return c->child.pid > 0 || (work == PAIR ? c->pair : c->set) != NULL;
+    return c->child.pid > 0 || c->run[work] != NULL;
 }
 
 /* Once without looking, so that caches are filled; then the time of one operation, ns. */
 static double time_of(const struct contender *c, enum work work, size_t n)
 {
-    void (*run)(size_t) = work == PAIR ? c->pair : c->set;
-    run(work == PAIR ? n / 10 : 2 * SLOTS);
+    c->run[work](work == SET ? 2 * SLOTS : n / 10);
     uint64_t start = series_now();
-    run(n);
+    c->run[work](n);
     double ns = (double)(series_now() - start) / (double)n;
     if (work == SET)
         c->empty();
@@ -210,7 +209,8 @@ static const struct contender *find(const char *name)
 
 static double instructions_of(struct contender *c)
 {
-    return c->child.pid > 0 ? preloaded_ask(&c->child, 's', STEPPED) : steps_each(c->pair, STEPPED);
+    return c->child.pid > 0 ? preloaded_ask(&c->child, 's', STEPPED)
+                            : steps_each(c->run[PAIR], STEPPED);
 }
 
 static void print(enum work work)
@@ -220,8 +220,8 @@ static void print(enum work work)
     for (size_t i = 0; i < COUNT; i++) {
         const struct contender *c = &contenders[i];
         double ns = series_median(&c->ns[work]);
-        bool peer = strncmp(c->name, "sluice", 6) != 0 && c->pair != pair_bare &&
-                    c->pair != pair_lists && c->pair != pair_many_lists;
+        bool peer = strncmp(c->name, "sluice", 6) != 0 && strcmp(c->name, BARE) != 0 &&
+                    strncmp(c->name, "lists", 5) != 0;
         if (c->ns[work].count > 0 && peer && (best == 0 || ns < best)) {
             best = ns;
             fastest = c->name;
@@ -297,12 +297,15 @@ static enum work work_of_child;
 static double answer(char what, size_t n)
 {
     const struct contender *c = find("glibc"); /* by name: whoever is malloc here */
-    return what == 's' ? steps_each(c->pair, n) : time_of(c, work_of_child, n);
+    return what == 's' ? steps_each(c->run[PAIR], n) : time_of(c, work_of_child, n);
 }
 
 int bench_turns(const char *work)
 {
-    work_of_child = strcmp(work, names_of_work[SET]) == 0 ? SET : PAIR;
+    work_of_child = PAIR; /* also of other benchmarks' */
+    for (enum work w = PAIR; w < WORKS; w++)
+        if (strcmp(work, names_of_work[w]) == 0)
+            work_of_child = w;
     pair_size = PAIR_SIZE;
     record_walk();
     return preloaded_serve(answer);
@@ -336,7 +339,10 @@ int bench_pair(const struct bench_options *options)
 {
     pair_size = PAIR_SIZE;
     printf("\nA pair of malloc and free, %d bytes, one thread\n", PAIR_SIZE);
-    return run(options, PAIR, 4000000);
+    if (run(options, PAIR, 4000000) != 0)
+        return 1;
+    printf("\nThe same with four sizes in turn, %d to %d bytes\n", PAIR_SIZE, PAIR_SIZE + 3 * 16);
+    return run(options, FOUR, 4000000);
 }
 
 int bench_set(const struct bench_options *options)

@@ -12,7 +12,7 @@ static const struct {
     const char *name, *what;
     int (*run)(const struct bench_options *options);
 } benches[] = {
-    {"pair", "a malloc and a free of 64 bytes", bench_pair},
+    {"pair", "a malloc and a free of 64 bytes, and of four sizes in turn", bench_pair},
     {"set", "10,000 objects replaced in random order", bench_set},
     {"attribution", "what it costs to find out who calls malloc", bench_attribution},
     {"phases", "the end of a phase against freeing its objects one by one", bench_phases},

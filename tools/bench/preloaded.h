@@ -16,8 +16,8 @@ struct preloaded {
 /* The path of Sluice's library, beside this program in the build tree. */
 const char *preloaded_sluice(void);
 
-/* Starts `bench turns WORK` with that library; a name that the dynamic linker finds, or a path, and with the environment as it is. false: it is not installed, or
- * the child cannot be started or does not have it; said on standard error. */
+/* Starts `bench turns WORK` with that library, a name that the dynamic linker finds or a path, and with the environment as it is.
+ * false: it is not installed, or the child cannot be started or does not have it; said on standard error. */
 bool preloaded_start(struct preloaded *p, const char *library, const char *work);
 
 /* The same with Sluice's library and that policy, a text; NULL: the built-in one. */
