@@ -48,31 +48,24 @@ static void record_walk(void)
 /* Keeps the compiler from knowing what p is. */
 #define HIDE(p) __asm__ volatile("" : "+r"(p) : : "memory")
 
-/* Four sizes in turn. Of one size, each call waits for what the one before it stored; these go side by side. */
-#define SIZE_OF_TURN(i) (pair_size + (i) % 4 * 16)
-
 /* NOLINTBEGIN(clang-analyzer-unix.Malloc): it does not see through HIDE() */
+#define PAIRS(name, ALLOC, FREE, MORE)    \
+    static void name(size_t n)            \
+    {                                     \
+        size_t least = pair_size;         \
+        for (size_t i = 0; i < n; i++) {  \
+            size_t size = least + (MORE); \
+            HIDE(size);                   \
+            void *p = ALLOC(size);        \
+            HIDE(p);                      \
+            FREE(p);                      \
+        }                                 \
+    }
+
+/* Of one size, each call waits for what the one before it stored; of four sizes in turn, they go side by side. */
 #define LOOPS(name, ALLOC, FREE)                        \
-    static void pair_##name(size_t n)                   \
-    {                                                   \
-        size_t size = pair_size;                        \
-        for (size_t i = 0; i < n; i++) {                \
-            HIDE(size);                                 \
-            void *p = ALLOC(size);                      \
-            HIDE(p);                                    \
-            FREE(p);                                    \
-        }                                               \
-    }                                                   \
-    static void four_##name(size_t n)                   \
-    {                                                   \
-        for (size_t i = 0; i < n; i++) {                \
-            size_t size = SIZE_OF_TURN(i);              \
-            HIDE(size);                                 \
-            void *p = ALLOC(size);                      \
-            HIDE(p);                                    \
-            FREE(p);                                    \
-        }                                               \
-    }                                                   \
+    PAIRS(pair_##name, ALLOC, FREE, 0)                  \
+    PAIRS(four_##name, ALLOC, FREE, i % 4 * 16)         \
     static void set_##name(size_t n)                    \
     {                                                   \
         for (size_t i = 0; i < n; i++) {                \
@@ -125,16 +118,7 @@ LOOPS(lists, LISTS, lists_free)
 LOOPS(many_lists, MANY_LISTS, lists_free)
 LOOPS(glibc, malloc, free)
 
-static void pair_bare(size_t n)
-{
-    size_t size = pair_size;
-    for (size_t i = 0; i < n; i++) {
-        HIDE(size);
-        void *p = bare_malloc(size);
-        HIDE(p);
-        bare_free(p);
-    }
-}
+PAIRS(pair_bare, bare_malloc, bare_free, 0)
 
 /* NOLINTEND(clang-analyzer-unix.Malloc) */
 
