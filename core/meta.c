@@ -16,6 +16,9 @@
 #define RECORD_MAX ((size_t)16 << 10)
 #define BLOCK_SIZE ((size_t)1 << 20)
 
+#define BESIDE_MAX ((size_t)2 << 10)
+#define ROW_SIZE   ((size_t)16 << 10)
+
 struct record {
     struct record *next;
 };
@@ -30,6 +33,10 @@ static struct record *free_records[RECORD_MAX / STEP + 1];
 static size_t free_bytes; /* on those lists */
 static char *block_at, *block_end;
 static _Atomic size_t mapped;
+/* What the next records of a size that lie side by side are cut from. */
+static struct row {
+    char *at, *end;
+} rows[BESIDE_MAX / STEP + 1];
 static struct region_block *kept_blocks; /* of regions that are gone; zero */
 static size_t kept_bytes;
 static _Atomic uint64_t keep_until; /* 0: none are kept */
@@ -55,21 +62,20 @@ static void unmap_pages(void *p, size_t size)
         os_purge(p, size); /* the address space is lost, the memory is not */
 }
 
-void *meta_alloc(size_t size)
+/* A record of that size, rounded up, that was in use before; zero. In the lock. */
+static void *take_record(size_t size)
 {
-    if (size > SIZE_MAX - OS_PAGE_SIZE)
-        return NULL;
-    size = round_up(size ? size : 1, STEP);
-    if (size > RECORD_MAX)
-        return map_pages(round_up(size, OS_PAGE_SIZE));
-    lock_acquire(&meta_lock);
     struct record *r = free_records[size / STEP];
-    if (r != NULL) {
-        free_records[size / STEP] = r->next;
-        free_bytes -= size;
-        lock_release(&meta_lock);
-        return memset(r, 0, size);
-    }
+    if (r == NULL)
+        return NULL;
+    free_records[size / STEP] = r->next;
+    free_bytes -= size;
+    return memset(r, 0, size);
+}
+
+/* From memory that was never used. In the lock. */
+static void *cut(size_t size)
+{
     if ((size_t)(block_end - block_at) < size) {
         /* The rest of the old block becomes records of its size. */
         size_t rest = (size_t)(block_end - block_at);
@@ -82,13 +88,43 @@ void *meta_alloc(size_t size)
         }
         block_at = map_pages(BLOCK_SIZE);
         block_end = block_at == NULL ? NULL : block_at + BLOCK_SIZE;
-        if (block_at == NULL) {
-            lock_release(&meta_lock);
+        if (block_at == NULL)
             return NULL;
-        }
     }
     void *p = block_at;
     block_at += size;
+    return p;
+}
+
+void *meta_alloc(size_t size)
+{
+    if (size > SIZE_MAX - OS_PAGE_SIZE)
+        return NULL;
+    size = round_up(size ? size : 1, STEP);
+    if (size > RECORD_MAX)
+        return map_pages(round_up(size, OS_PAGE_SIZE));
+    lock_acquire(&meta_lock);
+    void *p = take_record(size);
+    if (p == NULL)
+        p = cut(size);
+    lock_release(&meta_lock);
+    return p;
+}
+
+void *meta_alloc_beside(size_t size)
+{
+    size = round_up(size ? size : 1, STEP);
+    struct row *row = &rows[size / STEP];
+    lock_acquire(&meta_lock);
+    void *p = take_record(size);
+    if (p == NULL && (size_t)(row->end - row->at) < size) {
+        row->at = cut(ROW_SIZE);
+        row->end = row->at == NULL ? NULL : row->at + ROW_SIZE;
+    }
+    if (p == NULL && row->at != NULL) {
+        p = row->at;
+        row->at += size;
+    }
     lock_release(&meta_lock);
     return p;
 }
@@ -119,6 +155,8 @@ size_t meta_used_bytes(void)
 {
     lock_acquire(&meta_lock);
     size_t unused = free_bytes + kept_bytes + (size_t)(block_end - block_at);
+    for (size_t i = 0; i <= BESIDE_MAX / STEP; i++)
+        unused += (size_t)(rows[i].end - rows[i].at);
     size_t used = meta_mapped_bytes() - unused;
     lock_release(&meta_lock);
     return used;

@@ -15,6 +15,9 @@
 
 /* Zero-filled, aligned to 64 bytes. NULL without memory. Any thread; inside sections. */
 void *meta_alloc(size_t size);
+/* The same for what the fast path touches: several of that size, up to 2 KiB, lie side by side in their pages, so that many
+ * modules take few of the processor's address translations. */
+void *meta_alloc_beside(size_t size);
 void meta_free(void *p, size_t size); /* the size that was asked for; NULL does nothing */
 
 /* Bytes that meta_alloc and regions have mapped; pages that were never touched are not resident. */

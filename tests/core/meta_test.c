@@ -70,6 +70,33 @@ static void *use_records(void *index)
     return NULL;
 }
 
+START_TEST(records_of_a_size_lie_side_by_side)
+{
+    for (size_t size = 100; size <= 2048; size += 324) {
+        char *last = meta_alloc_beside(size);
+        size_t rounded = (size + 63) / 64 * 64, apart = 0;
+        for (int i = 0; i < 20; i++) {
+            char *between = meta_alloc(700), *p = meta_alloc_beside(size);
+            ck_assert_ptr_nonnull(between);
+            ck_assert(test_is_zero(p, size));
+            ck_assert_uint_eq((uintptr_t)p % 64, 0);
+            apart += (size_t)(p - last) != rounded;
+            memset(p, 1, size);
+            last = p;
+        }
+        ck_assert_uint_le(apart, 20 * rounded / ((size_t)16 << 10) + 1);
+        meta_free(last, size);
+        ck_assert_ptr_eq(meta_alloc_beside(size), last);
+        ck_assert(test_is_zero(last, size));
+    }
+    size_t used = meta_used_bytes();
+    void *p = meta_alloc_beside(1500);
+    ck_assert_uint_eq(meta_used_bytes(), used + 1536);
+    meta_free(p, 1500);
+    ck_assert_uint_eq(meta_used_bytes(), used);
+}
+END_TEST
+
 START_TEST(many_threads_share_the_lists)
 {
     run_threads(8, use_records);
@@ -164,6 +191,7 @@ int main(void)
     TCase *cases[] = {tcase_create("records"), tcase_create("regions")};
     tcase_add_test(cases[0], records_are_zero_and_aligned);
     tcase_add_test(cases[0], freed_records_serve_again);
+    tcase_add_test(cases[0], records_of_a_size_lie_side_by_side);
     tcase_add_test(cases[0], many_threads_share_the_lists);
     tcase_add_test(cases[1], regions_die_together);
     tcase_add_test(cases[1], a_budget_bounds_a_region);
