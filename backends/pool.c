@@ -85,7 +85,7 @@ static struct slab *find_in_full(struct pool_heap *h, unsigned k)
 
 static void adopt(struct pool_heap *h, struct slab *s)
 {
-    pool_set_owner(s, h->token, &h->fast.magazine[s->size_class]);
+    pool_own(h, s);
     slab_collect(s);
 }
 
@@ -124,7 +124,7 @@ static void slab_prepare(struct pool_heap *h, struct slab *s, unsigned k)
     s->size_class = (uint8_t)k;
     atomic_store_explicit(&s->carved, 0, memory_order_relaxed);
     atomic_store_explicit(&s->away, 0, memory_order_relaxed);
-    pool_set_owner(s, h->token, &h->fast.magazine[k]);
+    pool_own(h, s);
 }
 
 static struct slab *take_reserve(struct pool_heap *h, unsigned k)
@@ -246,16 +246,24 @@ static void *alloc_from_class(struct pool_heap *h, unsigned k)
 
 /* ---- Ops ------------------------------------------------------------------------------------ */
 
+#define HEAP_BYTES (sizeof(struct pool_heap) + SLAB_MAGAZINES_SIZE)
+
 static struct pool_heap *heap_create(struct pool_arena *a)
 {
     struct pool_heap *h = meta_alloc(sizeof *h);
-    if (h == NULL)
+    struct magazine *magazines = meta_alloc_beside(SLAB_MAGAZINES_SIZE);
+    if (h == NULL || magazines == NULL) {
+        meta_free(h, sizeof *h);
+        meta_free(magazines, SLAB_MAGAZINES_SIZE);
         return NULL;
+    }
+    h->fast.magazine = magazines;
     h->arena = a;
     h->epoch = a->epoch;
     h->token = (uintptr_t)thread_self;
+    h->mark = home_mark(thread_self->number);
     lock_acquire(&a->lock);
-    a->heap_bytes += sizeof *h;
+    a->heap_bytes += HEAP_BYTES;
     h->next = a->heaps;
     if (h->next != NULL)
         h->next->prev = h;
@@ -374,7 +382,7 @@ static void orphan(struct pool_arena *a, struct slab *s)
 {
     s->state = SLAB_LOST;
     lock_acquire(&a->lock);
-    pool_set_owner(s, SLAB_ORPHAN, NULL);
+    pool_disown(s, SLAB_ORPHAN);
     slab_list_push(&a->orphans[s->size_class], s);
     a->orphan_count[s->size_class]++;
     lock_release(&a->lock);
@@ -430,9 +438,10 @@ static void pool_thread_exit(void *arena, void *thread_state)
         a->heaps = h->next;
     if (h->next != NULL)
         h->next->prev = h->prev;
-    a->heap_bytes -= sizeof *h;
+    a->heap_bytes -= HEAP_BYTES;
     lock_release(&a->lock);
     arena_note_growth(a->owner, h->grown);
+    meta_free(h->fast.magazine, SLAB_MAGAZINES_SIZE);
     meta_free(h, sizeof *h);
 }
 

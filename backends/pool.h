@@ -29,6 +29,7 @@
 
 #include <sluice/backend.h>
 
+#include "core/home.h"
 #include "core/lock.h"
 #include "core/slab.h"
 
@@ -110,7 +111,7 @@ struct pool_heap {
     struct pool_class of[SIZE_CLASS_COUNT];
     struct pool_arena *arena;
     struct pool_heap *next, *prev;
-    uintptr_t token; /* the owning thread's */
+    uintptr_t token, mark; /* the owning thread's */
     uint64_t epoch;
     struct slab_list reserve[POOL_MAX_PIECES + 1]; /* by number of pieces */
     uint64_t reserve_bytes;
@@ -182,8 +183,9 @@ void pool_stats(void *arena, struct sluice_backend_stats *out);
  * tests/core/pool_test.c checks that. */
 extern const uint8_t pool_pieces[SIZE_CLASS_COUNT];
 
-/* The slab's pieces are that owner's from now on; home: NULL when it is no thread. */
-void pool_set_owner(struct slab *s, uintptr_t owner, struct magazine *home);
+/* The slab's pieces are the heap's thread's from now on; or nobody's, as SLAB_ORPHAN or SLAB_UNUSED says. */
+void pool_own(const struct pool_heap *h, struct slab *s);
+void pool_disown(struct slab *s, uintptr_t owner);
 
 void slab_list_push(struct slab_list *list, struct slab *s);   /* in front */
 void slab_list_append(struct slab_list *list, struct slab *s); /* behind */

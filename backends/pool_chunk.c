@@ -156,7 +156,7 @@ bool pool_add_chunk(struct pool_arena *a)
         set_head(c, i, i);
         c->slab[i].base = c->chunk.base + i * SLAB_PIECE_SIZE;
         c->slab[i].index = (uint8_t)i;
-        atomic_init(&c->piece[i].owner, SLAB_UNUSED);
+        atomic_init(&c->owner[i], SLAB_UNUSED);
     }
     c->free_pieces = ALL_FREE;
     if (wants_huge(a))
@@ -201,7 +201,7 @@ static struct slab *take_from(struct pool_arena *a, struct slab_chunk *c, uint32
  * sluice_owner() at any, without it. */
 static void forget(struct slab *s)
 {
-    pool_set_owner(s, SLAB_UNUSED, NULL);
+    pool_disown(s, SLAB_UNUSED);
     atomic_store_explicit(&s->object_size, 0, memory_order_relaxed);
     atomic_store_explicit(&s->carved, 0, memory_order_relaxed);
     atomic_store_explicit(&s->allocs, 0, memory_order_relaxed);

@@ -35,8 +35,9 @@ static void flush_magazines(struct pool_heap *h, uint32_t long_ago)
 /* A slab may be another's since it was found, or none: then its piece may be a later one of another slab. */
 static bool is_of(const struct pool_heap *h, const struct slab *s)
 {
-    return (uintptr_t)slab_home(s) - (uintptr_t)h->fast.magazine < sizeof h->fast.magazine &&
-           slab_is_head(slab_chunk_of(s), s->index);
+    const struct slab_chunk *c = slab_chunk_of(s);
+    return slab_owner(s) == h->token && c->chunk.arena == h->arena->owner &&
+           slab_is_head(c, s->index);
 }
 
 /* Gives back the slabs of this thread that purge() found empty, and the pages inside the free objects of those that it found

@@ -9,13 +9,23 @@ const uint8_t pool_pieces[SIZE_CLASS_COUNT] = {
     /* clang-format on */
 };
 
-void pool_set_owner(struct slab *s, uintptr_t owner, struct magazine *home)
+static void set_owner(struct slab *s, uintptr_t owner)
 {
-    struct slab_piece *piece = &slab_chunk_of(s)->piece[s->index];
-    for (unsigned i = 0; i < s->pieces; i++) {
-        atomic_store_explicit(&piece[i].home, home, memory_order_relaxed);
-        atomic_store_explicit(&piece[i].owner, owner, memory_order_relaxed);
-    }
+    _Atomic uintptr_t *of = &slab_chunk_of(s)->owner[s->index];
+    for (unsigned i = 0; i < s->pieces; i++)
+        atomic_store_explicit(&of[i], owner, memory_order_relaxed);
+}
+
+void pool_own(const struct pool_heap *h, struct slab *s)
+{
+    set_owner(s, h->token);
+    home_set(s->base, s->pieces, &h->fast.magazine[s->size_class], h->mark);
+}
+
+void pool_disown(struct slab *s, uintptr_t owner)
+{
+    home_forget(s->base, s->pieces);
+    set_owner(s, owner);
 }
 
 void slab_list_push(struct slab_list *list, struct slab *s)

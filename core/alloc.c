@@ -309,19 +309,28 @@ static int slab_event(struct thread *t, struct magazine *m)
     return h->arena->ops->slab_event(h->arena->instance, h->state, m);
 }
 
+/* A slab of this thread's that the map of homes does not know. */
+static void free_to_own_slab(struct thread *t, const struct slab *s, const struct sluice_arena *a,
+                             void *p)
+{
+    struct slab_heap *h = t->heaps[a->id]->state;
+    struct magazine *m = &h->magazine[s->size_class];
+    if (magazine_push(m, p))
+        slab_event(t, m);
+}
+
 static void free_in_section(struct thread *t, void *p)
 {
     struct place_of at = {.entry = pagemap_lookup(p)};
     if ((at.entry & PAGEMAP_SLABS) != 0) {
-        struct slab_piece *piece = slab_piece_at(at.entry, p);
-        struct magazine *home = atomic_load_explicit(&piece->home, memory_order_relaxed);
-        uintptr_t owner = atomic_load_explicit(&piece->owner, memory_order_relaxed);
+        struct slab *s = slab_of(at.entry, p);
+        uintptr_t owner = slab_owner(s);
         if (UNLIKELY(owner == SLAB_UNUSED))
             place_misuse("sluice_free", p);
         if (owner != (uintptr_t)t)
-            slab_push_remote(slab_of(at.entry, p), p);
-        else if (magazine_push(home, p))
-            slab_event(t, home);
+            slab_push_remote(s, p);
+        else
+            free_to_own_slab(t, s, ((struct chunk *)(at.entry - PAGEMAP_SLABS))->arena, p);
     } else if ((at.entry & PAGEMAP_CHUNK) != 0) {
         free_to_backend(t, ((struct chunk *)(at.entry - PAGEMAP_CHUNK))->arena, p, 0);
     } else {
@@ -423,11 +432,20 @@ static __attribute__((noinline)) void free_at_page_start(void *p)
     free_slow(p);
 }
 
+/* In a section of t, which ends here. */
+static __attribute__((noinline)) void free_direct_doubtful(struct thread *t, struct magazine *m,
+                                                           void *p)
+{
+    direct_expect_absent(m, p);
+    if (UNLIKELY(direct_push_sealed(m, p)))
+        return free_direct_event(t, m);
+    thread_leave(t);
+}
+
 /* What a backend without slabs allocated: into this thread's magazine, if it has one for it. As in sluice_free(), every
  * other way out is a jump. */
-static __attribute__((noinline)) void free_direct(void *p, uintptr_t entry)
+static inline void free_direct(struct thread *t, void *p, uintptr_t entry)
 {
-    struct thread *t = thread_self;
     uint32_t arena;
     unsigned k;
     if ((entry & PAGEMAP_CHUNK) != 0) {
@@ -456,6 +474,8 @@ static __attribute__((noinline)) void free_direct(void *p, uintptr_t entry)
         return free_slow(p);
     }
     struct magazine *m = &h->magazines[k];
+    if (entry == 0 && UNLIKELY(direct_looks_free(m, p)))
+        return free_direct_doubtful(t, m, p);
     if (UNLIKELY(entry == 0 ? direct_push_sealed(m, p) : magazine_push(m, p)))
         return free_direct_event(t, m);
     thread_leave(t);
@@ -470,20 +490,29 @@ static __attribute__((noinline)) void free_event(struct thread *t, struct magazi
         alloc_after_slow(); /* it may have left work for a control thread that does not run yet */
 }
 
+/* What the map of homes does not know as this thread's. */
+static __attribute__((noinline)) void free_elsewhere(struct thread *t, void *p)
+{
+    uintptr_t entry = pagemap_lookup_object(&t->map, p);
+    if ((entry & PAGEMAP_SLABS) != 0)
+        return free_slow(p);
+    free_direct(t, p, entry);
+}
+
 /* Every other way out is a jump, so that no register has to be saved. */
 void sluice_free(void *p)
 {
     struct thread *t = thread_self;
-    uintptr_t entry = pagemap_lookup_object(&t->map, p);
-    if (UNLIKELY((entry & PAGEMAP_SLABS) == 0))
-        return free_direct(p, entry);
+    const _Atomic uintptr_t *entry;
+    if (UNLIKELY(!home_find(&t->homes, p, &entry)))
+        return free_elsewhere(t, p);
     thread_section_begin(t);
-    struct slab_piece *piece = slab_piece_at(entry, p);
-    if (UNLIKELY(!is_held(atomic_load_explicit(&t->token, memory_order_acquire), &piece->owner))) {
+    struct magazine *m;
+    uintptr_t mark = atomic_load_explicit(&t->mark, memory_order_acquire);
+    if (UNLIKELY(!home_is_mine(entry, mark, &m))) {
         thread_leave(t);
-        return free_slow(p);
+        return free_elsewhere(t, p);
     }
-    struct magazine *m = atomic_load_explicit(&piece->home, memory_order_relaxed);
     if (UNLIKELY(magazine_push(m, p)))
         return free_event(t, m);
     thread_leave(t);

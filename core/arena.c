@@ -369,7 +369,8 @@ static void uninstall(struct heap *h)
     for (unsigned k = 0; k < SIZE_CLASS_PLAIN; k++)
         if (lies_in(bin[k], &h->stand_in, sizeof h->stand_in) ||
             lies_in(bin[k], h->magazines, DIRECT_CLASSES * sizeof *h->magazines) ||
-            (arena_has_slabs(h->arena) && lies_in(bin[k], h->state, sizeof(struct slab_heap))))
+            (arena_has_slabs(h->arena) &&
+             lies_in(bin[k], ((struct slab_heap *)h->state)->magazine, SLAB_MAGAZINES_SIZE)))
             bin[k] = &magazine_none;
 }
 

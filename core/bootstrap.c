@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/fork.h"
 #include "core/header.h"
+#include "core/home.h"
 #include "core/log.h"
 #include "core/module.h"
 #include "core/object.h"
@@ -61,6 +62,7 @@ static enum sluice_result start(const char *path)
     /* First: whoever allocates meanwhile waits for the pagemap alone. */
     if (!pagemap_init())
         log_fatal("no address space to start");
+    home_init();
     const unsigned char *random = (const unsigned char *)getauxval(AT_RANDOM); /* 16 bytes */
     if (random != NULL)
         memcpy(&header_secret, random, sizeof header_secret);

@@ -75,4 +75,15 @@ static inline bool is_held(uintptr_t number, const _Atomic uintptr_t *variable)
     return is;
 }
 
+/* What the variable holds, but for those bits turned. */
+static inline uintptr_t xor_held(uintptr_t bits, const _Atomic uintptr_t *variable)
+{
+#if BRIEF_X86
+    __asm__("xorq %1, %0" : "+r"(bits) : "m"(*variable));
+    return bits;
+#else
+    return bits ^ atomic_load_explicit(variable, memory_order_relaxed);
+#endif
+}
+
 #endif

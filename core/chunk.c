@@ -118,7 +118,8 @@ static bool unmap_range(char *base, size_t size)
     pagemap_set(base, size, 0);
     if (os_unmap(base, size))
         return true;
-    pagemap_set(base, size, PAGEMAP_FREE);
+    if (pagemap_open(base, size))
+        pagemap_set(base, size, PAGEMAP_FREE);
     return false;
 }
 
@@ -283,6 +284,30 @@ void chunk_set_lazy(uint64_t nanoseconds)
 
 /* ---- Acquiring and releasing ----------------------------------------------------------------- */
 
+/* The range's pages are dropped, and it is free. Not in the lock; `owned`: it counts as such. */
+static void drop_range(char *base, size_t size, bool advised, bool clean, bool owned)
+{
+    bool unmap = size > RESERVE_MAX / 4;
+    if (advised && !unmap)
+        os_advise_huge(base, size, OS_HUGE_NEVER);
+    if (!clean && !unmap && !os_purge(base, size))
+        unmap = true;
+    lock_acquire(&chunk_lock);
+    if (owned)
+        owned_bytes -= size;
+    if (reserved_bytes + size > RESERVE_MAX)
+        unmap = true;
+    /* Still in the lock: another thread that maps must not find the range in our books and the
+     * kernel's at once. */
+    if (!unmap || !unmap_range(base, size)) {
+        if (unmap &&
+            !os_purge(base, size)) /* too many mappings to split one more: keep the range */
+            memset(base, 0, size);
+        free_range(base, size);
+    }
+    lock_release(&chunk_lock);
+}
+
 struct chunk *chunk_acquire(struct sluice_arena *arena, size_t size, size_t alignment,
                             size_t record_size, unsigned tag, bool any_content)
 {
@@ -316,6 +341,10 @@ struct chunk *chunk_acquire(struct sluice_arena *arena, size_t size, size_t alig
             owned_bytes += size;
         lock_release(&chunk_lock);
     }
+    if (base != NULL && !pagemap_open(base, size)) {
+        drop_range(base, size, false, true, true);
+        base = NULL;
+    }
     if (base == NULL) {
         meta_free(c, record_size);
         return NULL;
@@ -335,30 +364,6 @@ void chunk_set_huge(struct chunk *chunk, bool huge)
         os_advise_huge(chunk->base, chunk->size, huge ? OS_HUGE_ALWAYS : OS_HUGE_NEVER);
     atomic_store_explicit(&chunk->huge, huge, memory_order_relaxed);
     chunk->mixed = false;
-}
-
-/* The range's pages are dropped, and it is free. Not in the lock; `owned`: it counts as such. */
-static void drop_range(char *base, size_t size, bool advised, bool clean, bool owned)
-{
-    bool unmap = size > RESERVE_MAX / 4;
-    if (advised && !unmap)
-        os_advise_huge(base, size, OS_HUGE_NEVER);
-    if (!clean && !unmap && !os_purge(base, size))
-        unmap = true;
-    lock_acquire(&chunk_lock);
-    if (owned)
-        owned_bytes -= size;
-    if (reserved_bytes + size > RESERVE_MAX)
-        unmap = true;
-    /* Still in the lock: another thread that maps must not find the range in our books and the
-     * kernel's at once. */
-    if (!unmap || !unmap_range(base, size)) {
-        if (unmap &&
-            !os_purge(base, size)) /* too many mappings to split one more: keep the range */
-            memset(base, 0, size);
-        free_range(base, size);
-    }
-    lock_release(&chunk_lock);
 }
 
 void chunk_release(struct chunk *chunk, bool clean)

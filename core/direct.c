@@ -16,7 +16,7 @@ struct magazine *direct_bin(struct heap *h, size_t size)
     if (size > DIRECT_SIZE_MAX || !heap_wants_magazines(h))
         return &h->stand_in;
     if (h->magazines == NULL) {
-        struct magazine *made = meta_alloc(DIRECT_CLASSES * sizeof *made);
+        struct magazine *made = meta_alloc_beside(DIRECT_CLASSES * sizeof *made);
         if (made == NULL)
             return &h->stand_in;
         for (unsigned k = 0; k < DIRECT_CLASSES; k++) {

@@ -117,11 +117,15 @@ static inline uintptr_t direct_seal(const void *p)
     return *(const uintptr_t *)p ^ (uintptr_t)p ^ (uintptr_t)header_secret;
 }
 
+/* May the object, which has a header, be in the magazine? Then direct_expect_absent() is to be asked. */
+static inline bool direct_looks_free(const struct magazine *m, const void *p)
+{
+    return __builtin_expect(((const uintptr_t *)p)[1] == direct_seal(p), 0) && m->free != NULL;
+}
+
 /* The thread returns an object that has a header; true: direct_event() must follow, as after magazine_push(). */
 static inline bool direct_push_sealed(struct magazine *m, void *p)
 {
-    if (__builtin_expect(((const uintptr_t *)p)[1] == direct_seal(p), 0) && m->free != NULL)
-        direct_expect_absent(m, p);
     bool event = magazine_push(m, p);
     ((uintptr_t *)p)[1] = direct_seal(p);
     return event;

@@ -29,6 +29,10 @@ void *emergency_alloc(size_t size, size_t alignment)
     } else {
         p = os_map(size, alignment);
     }
+    if (p != NULL && !pagemap_open(p, size)) {
+        os_unmap(p, size);
+        p = NULL;
+    }
     if (p == NULL)
         return NULL;
     pagemap_set(p, size, (uintptr_t)(size / OS_PAGE_SIZE) << 3 | PAGEMAP_EMERGENCY);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -61,6 +62,23 @@ void *os_map(size_t size, size_t alignment)
     if (tail > 0)
         os_unmap((char *)start + size, tail);
     return (void *)start;
+}
+
+void *os_map_readable(size_t size)
+{
+    int saved = errno;
+    void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    errno = saved;
+    return p == MAP_FAILED ? NULL : p;
+}
+
+size_t os_address_space_limit(void)
+{
+    int saved = errno;
+    struct rlimit limit;
+    bool known = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    errno = saved;
+    return known ? (size_t)limit.rlim_cur : SIZE_MAX;
 }
 
 void *os_map_within(size_t size, size_t alignment, uintptr_t low, uintptr_t high)
@@ -118,7 +136,10 @@ bool os_lazy_free(void *p, size_t size)
 
 bool os_protect(void *p, size_t size, bool accessible)
 {
-    return mprotect(p, size, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
+    int saved = errno;
+    bool ok = mprotect(p, size, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
+    errno = saved;
+    return ok;
 }
 
 void os_advise_huge(void *p, size_t size, enum os_huge huge)

@@ -12,6 +12,13 @@
  * address space. `alignment` is a power of two of at least a page. Sizes are multiples of a page. */
 void *os_map(size_t size, size_t alignment);
 
+/* Memory that may be read, and is zero; it counts against no commit limit, until os_protect() gives the right to write. NULL
+ * without address space. */
+void *os_map_readable(size_t size);
+
+/* How much address space the process may have (RLIMIT_AS), in bytes; SIZE_MAX: no limit. */
+size_t os_address_space_limit(void);
+
 /* As os_map, at addresses inside [low, high) only; NULL when nothing is free there, or the system has no memory. */
 void *os_map_within(size_t size, size_t alignment, uintptr_t low, uintptr_t high);
 

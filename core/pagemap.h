@@ -75,7 +75,11 @@ bool pagemap_init(void);
 void pagemap_window(uintptr_t *low, uintptr_t *high);
 bool pagemap_is_window(void); /* only a part of the address space is covered */
 
-/* Sets the entries of the chunks in [p, p + size). */
+/* Before an address gets its first entry other than 0. false: the kernel refused (core/wide.h). Any thread, without locks. */
+bool pagemap_open(const void *p, size_t size);
+
+/* Sets the entries of the chunks in [p, p + size), which are open, or 0 and stay so. What core/home.h knew of slabs there is
+ * forgotten. */
 void pagemap_set(const void *p, size_t size, uintptr_t entry);
 
 #endif

@@ -2,12 +2,12 @@
  *
  * A slab is one or more 64 KiB pieces of a slab chunk, holding objects of one size class. It belongs to
  * one thread at a time (its owner): objects go from its `free` to the owner's magazine of that class, and what
- * the owner frees goes to that magazine, its `home`, and from there back to `free` when the magazine is full.
+ * the owner frees goes to that magazine (core/home.h), and from there back to `free` when the magazine is full.
  * Everyone else returns objects to `remote`, and the owner collects them.
  *
  *     chunk (2 MiB, aligned)            slab_chunk (a record outside the chunk)
  *     ┌──┬──┬──┬─────────────┬──┐      ┌───────┬──────────────────────┬─────────┬───────────────────────────┐
- *     │p0│p1│p2│     ...     │31│      │ chunk │ piece[32]: owner,home│ head[32]│ slab[32], 128 bytes each   │
+ *     │p0│p1│p2│     ...     │31│      │ chunk │ owner[32]            │ head[32]│ slab[32], 128 bytes each   │
  *     └──┴──┴──┴─────────────┴──┘      └───────┴──────────────────────┴─────────┴───────────────────────────┘
  *      address >> 16 & 31 = piece       head[piece] = where the record of the piece's slab lies
  *
@@ -15,7 +15,7 @@
  *     allocs - frees                  = objects that are out, in the owner's magazine, or wait in remote
  *     carved * object_size            = bytes that were ever handed out; behind them nothing was touched
  *
- * The fast path reads a piece's owner and home, and writes nothing here: that an object is out is known to the slab only when
+ * The fast path reads nothing of all this, and writes nothing: that an object is out is known to the slab only when
  * the magazine is filled or gives back. The list for other threads is that of mimalloc (D. Leijen, B. Zorn, L. de Moura,
  * "Mimalloc: Free List Sharding in Action", 2019).
  */
@@ -65,15 +65,6 @@ struct slab {
 
 _Static_assert(sizeof(struct slab) == 128, "two cache lines");
 
-/* Whose the slab is that a piece is part of. */
-struct slab_piece {
-    _Atomic uintptr_t owner; /* token of the owning thread, or SLAB_ORPHAN, SLAB_UNUSED */
-    _Atomic(struct magazine *)
-        home; /* the owner's, for objects of this slab; for the owner alone */
-};
-
-_Static_assert(sizeof(struct slab_piece) == 1 << 4, "slab_piece_at() counts on it");
-
 struct slab_chunk {
     struct chunk chunk; /* first: the pagemap leads to it */
     /* Near it: who drops an arena at once walks over these, and over nothing else. */
@@ -83,7 +74,8 @@ struct slab_chunk {
     uint32_t away_pieces;    /* bit i: piece i is being purged just now: neither free nor used */
     uint32_t index;          /* for the backend */
     struct slab_chunk *link; /* for the backend */
-    _Alignas(64) struct slab_piece piece[SLAB_PIECES];
+    /* Whose the slab is that a piece is part of: token of the owning thread, or SLAB_ORPHAN, SLAB_UNUSED. */
+    _Alignas(64) _Atomic uintptr_t owner[SLAB_PIECES];
     /* Where the slab's record is, in bytes from here: stored atomically; stands still where an object is. */
     uint16_t head[SLAB_PIECES];
     _Alignas(64) struct slab slab[SLAB_PIECES];
@@ -91,8 +83,11 @@ struct slab_chunk {
 
 /* The thread state of a backend with slabs begins so: as far as the core knows of it. */
 struct slab_heap {
-    struct magazine magazine[SIZE_CLASS_COUNT]; /* of kind EMPTY until it is used */
+    struct magazine *
+        magazine; /* SIZE_CLASS_COUNT of them, of kind EMPTY until they are used; apart, see meta_alloc_beside() */
 };
+
+#define SLAB_MAGAZINES_SIZE (SIZE_CLASS_COUNT * sizeof(struct magazine))
 
 static inline struct slab *slab_at(struct slab_chunk *c, uint16_t head)
 {
@@ -107,14 +102,6 @@ static inline unsigned slab_piece_of(const void *p)
 static inline uint16_t slab_head(const struct slab_chunk *c, unsigned piece)
 {
     return __atomic_load_n(&c->head[piece], __ATOMIC_RELAXED);
-}
-
-/* The piece of the address, whose chunk stands in the pagemap so. */
-static inline struct slab_piece *slab_piece_at(uintptr_t entry, const void *p)
-{
-    /* In bytes, as compilers make more of an index. */
-    size_t at = (uintptr_t)p >> (SLAB_PIECE_SHIFT - 4) & (SLAB_PIECES - 1) << 4;
-    return (struct slab_piece *)(entry - PAGEMAP_SLABS + offsetof(struct slab_chunk, piece) + at);
 }
 
 static inline struct slab *slab_of(uintptr_t entry, const void *p)
@@ -137,12 +124,7 @@ static inline struct slab_chunk *slab_chunk_of(const struct slab *s)
 
 static inline uintptr_t slab_owner(const struct slab *s)
 {
-    return atomic_load_explicit(&slab_chunk_of(s)->piece[s->index].owner, memory_order_relaxed);
-}
-
-static inline struct magazine *slab_home(const struct slab *s)
-{
-    return atomic_load_explicit(&slab_chunk_of(s)->piece[s->index].home, memory_order_relaxed);
+    return atomic_load_explicit(&slab_chunk_of(s)->owner[s->index], memory_order_relaxed);
 }
 
 /* Is the piece the first one of its slab (or would it be, were it used)? */

@@ -95,12 +95,14 @@ bool thread_outlast_fork(void)
 static void hold_begin(struct thread *t)
 {
     atomic_store_explicit(&t->cache_limit, 0, memory_order_relaxed);
+    atomic_store_explicit(&t->mark, HOME_MARK_HELD, memory_order_relaxed);
     atomic_store_explicit(&t->token, 0, memory_order_relaxed);
 }
 
 static void hold_end(struct thread *t)
 {
     atomic_store_explicit(&t->cache_limit, t->cache_capacity, memory_order_release);
+    atomic_store_explicit(&t->mark, home_mark(t->number), memory_order_release);
     atomic_store_explicit(&t->token, (uintptr_t)t, memory_order_release);
 }
 
@@ -257,7 +259,7 @@ struct tcache *thread_cache_for(struct thread *t, sluice_module module)
     }
     struct tcache *c = t->cache[module];
     if (c == &cache_none) {
-        c = meta_alloc(sizeof *c);
+        c = meta_alloc_beside(sizeof *c);
         if (c == NULL)
             return NULL;
         for (unsigned i = 0; i < SIZE_CLASS_PLAIN; i++)
@@ -324,8 +326,7 @@ static void thread_end(struct thread *t)
     lock_acquire(&threads_lock);
     /* Nobody can hold or divert us now: both need the lock. */
     thread_section_begin(t);
-    atomic_store_explicit(&t->cache_limit, 0, memory_order_relaxed);
-    atomic_store_explicit(&t->token, 0, memory_order_relaxed);
+    hold_begin(t);
     thread_empty(t);
     thread_leave(t);
     thread_self = &thread_none;
@@ -366,7 +367,7 @@ struct thread *thread_current(void)
     t = spare;
     if (t != NULL)
         spare = t->next;
-    else if ((t = meta_alloc(sizeof *t)) != NULL)
+    else if (next_number < HOME_THREADS && (t = meta_alloc(sizeof *t)) != NULL)
         t->number = next_number++;
     struct tcache **cache = meta_alloc(FIRST_CACHES * sizeof *cache);
     if (t == NULL || cache == NULL) {
@@ -384,6 +385,10 @@ struct thread *thread_current(void)
     t->cache_capacity = FIRST_CACHES;
     t->map.slot = pagemap.slot;
     atomic_store_explicit(&t->map.count, pagemap.count, memory_order_relaxed);
+    t->homes.entry = home_map.entry;
+    t->homes.low = home_map.low;
+    t->homes.zero = home_map.zero;
+    atomic_store_explicit(&t->homes.count, home_map.count, memory_order_relaxed);
     t->gone = false;
     t->ours = is_ours;
     t->prev = NULL;

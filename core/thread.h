@@ -5,7 +5,7 @@
  * memory back from a thread that sleeps, to drop an old route table, to fork) holds it:
  *
  *     the thread                           the holder
- *     active = 1                           token = 0, cache_limit = 0
+ *     active = 1                           token = 0, cache_limit = 0, no mark
  *     (compiler barrier)                   os_process_barrier()
  *     token still mine? go on              wait until active == 0
  *     ... use the caches ...               ... everything of that thread is the holder's ...
@@ -14,7 +14,7 @@
  * Either the thread sees that it is held, or the holder sees it active: the barrier that one of them needs
  * is paid by the holder alone. (Asymmetric Dekker, as in D. Dice, H. Huang, M. Yang, "Asymmetric Dekker
  * Synchronization", 2001.) The fast path needs no check of its own: a held thread has no usable cache
- * (cache_limit is 0) and owns no slab (no slab's owner equals token 0).
+ * (cache_limit is 0) and finds no home (its mark is one that no entry of core/home.h has).
  *
  * Rules for a section: short; no call into user code; no lock above the line in lock.h; no nesting.
  *
@@ -32,6 +32,7 @@
 
 #include <sluice/sluice.h>
 
+#include "core/home.h"
 #include "core/slab.h"
 
 struct heap;
@@ -56,6 +57,8 @@ struct thread {
     _Atomic uint32_t active;       /* 1 inside a section; written by the thread alone */
     _Atomic uintptr_t cache_limit; /* cache[] may be used below this module id; 0: held */
     struct tcache **cache;         /* cache_capacity entries, none NULL */
+    _Atomic uintptr_t mark;        /* home_mark(number); HOME_MARK_HELD: held */
+    struct home_map homes;         /* a copy */
     _Atomic uintptr_t token;       /* address of this record; 0: held */
     struct pagemap map;            /* a copy */
 

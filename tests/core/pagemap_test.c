@@ -24,10 +24,11 @@ START_TEST(entries_cover_their_chunks_and_no_more)
     ck_assert(pagemap_init());
     ck_assert(!pagemap_is_window());
     char *at = (char *)(uintptr_t)0x200000000000;
-    pagemap_set(at, (size_t)3 << CHUNK_SHIFT, 0x1001);
+    ck_assert(pagemap_open(at, (size_t)3 << CHUNK_SHIFT));
+    pagemap_set(at, (size_t)3 << CHUNK_SHIFT, 0x1002);
     ck_assert_uint_eq(pagemap_lookup(at - 1), 0);
-    ck_assert_uint_eq(pagemap_lookup(at), 0x1001);
-    ck_assert_uint_eq(pagemap_lookup(at + ((size_t)3 << CHUNK_SHIFT) - 1), 0x1001);
+    ck_assert_uint_eq(pagemap_lookup(at), 0x1002);
+    ck_assert_uint_eq(pagemap_lookup(at + ((size_t)3 << CHUNK_SHIFT) - 1), 0x1002);
     ck_assert_uint_eq(pagemap_lookup(at + ((size_t)3 << CHUNK_SHIFT)), 0);
     pagemap_set(at, (size_t)3 << CHUNK_SHIFT, 0);
     ck_assert_uint_eq(pagemap_lookup(at), 0);
@@ -51,6 +52,40 @@ START_TEST(it_costs_no_memory_until_used)
     ck_assert_uint_lt(kernel_resident(), before + MIB);
 }
 END_TEST
+
+START_TEST(what_was_never_set_need_not_be_opened)
+{
+    ck_assert(pagemap_init());
+    char *at = (char *)(uintptr_t)0x300000000000;
+    pagemap_set(at, (size_t)1 << CHUNK_SHIFT, 0); /* says what it is */
+    /* From one page of the map to the next, and to its end. */
+    char *edge = (char *)((uintptr_t)0x300000000000 - ((uintptr_t)1 << CHUNK_SHIFT));
+    ck_assert(pagemap_open(edge, (size_t)2 << CHUNK_SHIFT));
+    pagemap_set(edge, (size_t)2 << CHUNK_SHIFT, PAGEMAP_FREE);
+    ck_assert_uint_eq(pagemap_lookup(at), PAGEMAP_FREE);
+    char *end = (char *)(((uintptr_t)1 << PAGEMAP_ADDRESS_BITS) - ((uintptr_t)1 << CHUNK_SHIFT));
+    ck_assert(pagemap_open(end, (size_t)1 << CHUNK_SHIFT));
+    pagemap_set(end, (size_t)1 << CHUNK_SHIFT, PAGEMAP_FREE);
+    ck_assert_uint_eq(pagemap_lookup(end), PAGEMAP_FREE);
+}
+END_TEST
+
+#if !SANITIZED
+/* As programs do that must not wait for a page. */
+START_TEST(a_process_that_locks_its_memory_stays_small)
+{
+    sluice_module m = use_module("locked");
+    void *p = sluice_malloc(m, 100);
+    uint64_t before = kernel_resident();
+    if (mlockall(MCL_CURRENT) != 0)
+        return; /* not allowed here */
+    ck_assert_uint_lt(kernel_resident(),
+                      before + 64 * MIB); /* chunks of address space among them */
+    sluice_free(p);
+    munlockall();
+}
+END_TEST
+#endif
 
 #if !SANITIZED /* a sanitizer has taken more address space than any limit */
 START_TEST(a_window_serves_where_address_space_is_scarce)
@@ -89,7 +124,9 @@ int main(void)
     tcase_add_test(cases[0], entries_cover_their_chunks_and_no_more);
     tcase_add_test(cases[0], any_word_may_be_looked_up);
     tcase_add_test(cases[0], it_costs_no_memory_until_used);
+    tcase_add_test(cases[0], what_was_never_set_need_not_be_opened);
 #if !SANITIZED
+    tcase_add_test(cases[0], a_process_that_locks_its_memory_stays_small);
     tcase_add_test(cases[0], a_window_serves_where_address_space_is_scarce);
 #endif
     return run_suite("pagemap", cases, LENGTH(cases));
