@@ -442,41 +442,55 @@ static __attribute__((noinline)) void free_direct_doubtful(struct thread *t, str
     thread_leave(t);
 }
 
-/* What a backend without slabs allocated: into this thread's magazine, if it has one for it. As in sluice_free(), every
- * other way out is a jump. */
-static inline void free_direct(struct thread *t, void *p, uintptr_t entry)
+/* This thread's magazine for a class of a backend without slabs, if it has one. In a section of t. */
+static inline struct magazine *direct_magazine(struct thread *t, uint32_t arena, unsigned k)
 {
-    uint32_t arena;
-    unsigned k;
-    if ((entry & PAGEMAP_CHUNK) != 0) {
-        const struct chunk *c = (struct chunk *)(entry - PAGEMAP_CHUNK);
-        arena = c->arena->id;
-        k = direct_class_of_page(c, p);
-    } else {
-        if (UNLIKELY(entry != 0 || !place_is_in_range(p) || t->map.slot == NULL))
-            return free_slow(p); /* without a record a thread has no pagemap: p may be of a slab */
-        if (UNLIKELY(place_is_page_start(p)) && !place_page_is_known(p))
-            return free_at_page_start(p);
-        if (UNLIKELY(!header_is_valid(p) || !header_is_next_to(p)))
-            return free_slow(p);
-        arena = header_arena(p);
-        k = direct_class(header_usable(p));
-    }
-    if (k == DIRECT_NO_CLASS)
-        return free_slow(p);
-    thread_section_begin(t);
     struct heap *h = NULL;
     if (LIKELY(atomic_load_explicit(&t->token, memory_order_acquire) == (uintptr_t)t &&
                arena < t->heap_capacity))
         h = t->heaps[arena];
-    if (UNLIKELY(h == NULL || h->magazines == NULL)) {
+    return UNLIKELY(h == NULL || h->magazines == NULL) ? NULL : &h->magazines[k];
+}
+
+/* What a backend without slabs allocated in a chunk: into this thread's magazine, if it has one for it. As in sluice_free(),
+ * every other way out is a jump; so in the next one. */
+static __attribute__((noinline)) void free_in_chunk(struct thread *t, void *p, uintptr_t entry)
+{
+    const struct chunk *c = (struct chunk *)(entry - PAGEMAP_CHUNK);
+    unsigned k = direct_class_of_page(c, p);
+    if (k == DIRECT_NO_CLASS)
+        return free_slow(p);
+    thread_section_begin(t);
+    struct magazine *m =
+        direct_magazine(t, atomic_load_explicit(&c->arena_id, memory_order_relaxed), k);
+    if (UNLIKELY(m == NULL)) {
         thread_leave(t);
         return free_slow(p);
     }
-    struct magazine *m = &h->magazines[k];
-    if (entry == 0 && UNLIKELY(direct_looks_free(m, p)))
+    if (UNLIKELY(magazine_push(m, p)))
+        return free_direct_event(t, m);
+    thread_leave(t);
+}
+
+/* What has a header. */
+static __attribute__((noinline)) void free_with_header(struct thread *t, void *p)
+{
+    if (UNLIKELY(place_is_page_start(p)) && !place_page_is_known(p))
+        return free_at_page_start(p);
+    if (UNLIKELY(!header_is_valid(p) || !header_is_next_to(p)))
+        return free_slow(p);
+    unsigned k = direct_class(header_usable(p));
+    if (k == DIRECT_NO_CLASS)
+        return free_slow(p);
+    thread_section_begin(t);
+    struct magazine *m = direct_magazine(t, header_arena(p), k);
+    if (UNLIKELY(m == NULL)) {
+        thread_leave(t);
+        return free_slow(p);
+    }
+    if (UNLIKELY(direct_looks_free(m, p)))
         return free_direct_doubtful(t, m, p);
-    if (UNLIKELY(entry == 0 ? direct_push_sealed(m, p) : magazine_push(m, p)))
+    if (UNLIKELY(direct_push_sealed(m, p)))
         return free_direct_event(t, m);
     thread_leave(t);
 }
@@ -494,22 +508,24 @@ static __attribute__((noinline)) void free_event(struct thread *t, struct magazi
 static __attribute__((noinline)) void free_elsewhere(struct thread *t, void *p)
 {
     uintptr_t entry = pagemap_lookup_object(&t->map, p);
-    if ((entry & PAGEMAP_SLABS) != 0)
+    if ((entry & PAGEMAP_CHUNK) != 0)
+        return free_in_chunk(t, p, entry);
+    /* Without a record a thread has no pagemap: p may be of a slab. */
+    if (UNLIKELY(entry != 0 || !place_is_in_range(p) || t->map.slot == NULL))
         return free_slow(p);
-    free_direct(t, p, entry);
+    return free_with_header(t, p);
 }
 
 /* Every other way out is a jump, so that no register has to be saved. */
 void sluice_free(void *p)
 {
     struct thread *t = thread_self;
-    const _Atomic uintptr_t *entry;
-    if (UNLIKELY(!home_find(&t->homes, p, &entry)))
+    if (UNLIKELY(!home_covers(&t->homes, p)))
         return free_elsewhere(t, p);
     thread_section_begin(t);
     struct magazine *m;
     uintptr_t mark = atomic_load_explicit(&t->mark, memory_order_acquire);
-    if (UNLIKELY(!home_is_mine(entry, mark, &m))) {
+    if (UNLIKELY(!home_is_mine(&t->homes, p, mark, &m))) {
         thread_leave(t);
         return free_elsewhere(t, p);
     }

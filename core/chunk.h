@@ -26,6 +26,7 @@ struct chunk {
     struct sluice_arena *arena;
     char *base;
     _Atomic(uint8_t *) page_class; /* one for each page: see core/direct.h; or NULL */
+    _Atomic uint32_t arena_id;     /* where page_class is: the arena's */
     size_t size;                   /* bytes, whole chunks */
     void *data;                    /* the owner's */
     size_t record_size; /* of this record: slab chunks have a longer one, with this one in front */

@@ -11,6 +11,16 @@
 
 _Static_assert(DIRECT_CLASSES == 8 + 4 * 5, "classes up to 128, and of five doublings");
 
+const uint16_t direct_low_bits[DIRECT_CLASSES + 1] = {
+    /* clang-format off */
+    0, /* none */
+    15, 31, 15, 63, 15, 31, 15, 127,
+    31, 63, 31, 255, 63, 127, 63, 511,
+    127, 255, 127, 1023, 255, 511, 255, 2047,
+    511, 1023, 511, 4095,
+    /* clang-format on */
+};
+
 struct magazine *direct_bin(struct heap *h, size_t size)
 {
     if (size > DIRECT_SIZE_MAX || !heap_wants_magazines(h))
@@ -33,6 +43,7 @@ struct magazine *direct_bin(struct heap *h, size_t size)
 /* NULL without memory. */
 static uint8_t *make_classes(struct chunk *c)
 {
+    atomic_store_explicit(&c->arena_id, c->arena->id, memory_order_relaxed);
     uint8_t *made = meta_alloc(CHUNK_CLASSES(c->size)), *other = NULL;
     if (made == NULL ||
         atomic_compare_exchange_strong_explicit(&c->page_class, &other, made, memory_order_acq_rel,

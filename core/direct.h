@@ -94,19 +94,20 @@ static inline unsigned direct_class(size_t usable)
     return size_class_bytes[k] == usable ? k : DIRECT_NO_CLASS;
 }
 
-/* Of an object that is being freed and has no header. Such objects lie at multiples of the largest power of two in their size:
- * what does not, is none. */
+/* For a byte of page_class: those bits that are 0 in the address of each object of its class, as these lie at multiples of the
+ * largest power of two in their size. */
+extern const uint16_t direct_low_bits[DIRECT_CLASSES + 1];
+
+/* Of an object that is being freed and has no header. Where none of that class can lie, is none. */
 static inline unsigned direct_class_of_page(const struct chunk *c, const void *p)
 {
     const uint8_t *classes = atomic_load_explicit(&c->page_class, memory_order_acquire);
     if (classes == NULL)
         return DIRECT_NO_CLASS;
     size_t page = (size_t)((const char *)p - c->base) / OS_PAGE_SIZE;
-    unsigned k = (__atomic_load_n(&classes[page], __ATOMIC_RELAXED) - 1u) & DIRECT_NO_CLASS;
-    if (k == DIRECT_NO_CLASS)
-        return k;
-    uint32_t size = size_class_bytes[k];
-    return ((uintptr_t)p & ((size & -size) - 1)) == 0 ? k : DIRECT_NO_CLASS;
+    unsigned class = __atomic_load_n(&classes[page], __ATOMIC_RELAXED);
+    return ((uintptr_t)p & direct_low_bits[class]) == 0 ? (class - 1u) & DIRECT_NO_CLASS
+                                                        : DIRECT_NO_CLASS;
 }
 
 /* Ends the program when the object is in the magazine. */

@@ -51,22 +51,22 @@ static inline uintptr_t home_mark(uint32_t number)
     return (n & HOME_LOW_MASK) | n >> HOME_LOW_BITS << PAGEMAP_ADDRESS_BITS;
 }
 
-/* Finds the entry of an address, in a copy of the map. false: outside, or not aligned as objects are: rotated, its low bits make
- * the index too large. The entry does not wait for what only the check needs. */
-static inline bool home_find(const struct home_map *map, const void *p,
-                             const _Atomic uintptr_t **entry)
+/* Does the copy of the map have an entry of the address? Not for what is not aligned as objects are: rotated, its low bits make
+ * the index too large. */
+static inline bool home_covers(const struct home_map *map, const void *p)
 {
     uintptr_t at = (uintptr_t)p - map->low;
     uintptr_t i = (at >> 4 | at << (sizeof at * 8 - 4)) >> (HOME_PIECE_SHIFT - 4);
-    *entry = (const _Atomic uintptr_t *)(map->zero +
-                                         ((uintptr_t)p >> HOME_PIECE_SHIFT) * sizeof(uintptr_t));
     return is_below(i, &map->count);
 }
 
-/* The magazine of the entry, for the thread whose mark that is. false: not that thread's. */
-static inline bool home_is_mine(const _Atomic uintptr_t *entry, uintptr_t mark, struct magazine **m)
+/* The magazine that takes the object of an address that is covered, for the thread whose mark that is. false: it is not that
+ * thread's. The address of the entry is made anew, so that it waits for nothing that only the check above needs. */
+static inline bool home_is_mine(const struct home_map *map, const void *p, uintptr_t mark,
+                                struct magazine **m)
 {
-    uintptr_t at = xor_held(mark, entry);
+    uintptr_t i = (uintptr_t)p >> HOME_PIECE_SHIFT;
+    uintptr_t at = xor_held(mark, (const _Atomic uintptr_t *)(map->zero + i * sizeof(uintptr_t)));
     *m = (struct magazine *)at;
     return (at & HOME_MARK) == 0;
 }

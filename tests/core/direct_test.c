@@ -104,6 +104,16 @@ static void free_all(void **all, size_t n)
 
 /* ---- What reaches the backend ----------------------------------------------------------------- */
 
+START_TEST(each_class_knows_its_low_bits)
+{
+    ck_assert_uint_eq(direct_low_bits[0], 0);
+    for (unsigned k = 0; k < DIRECT_CLASSES; k++) {
+        uint32_t size = size_class_bytes[k];
+        ck_assert_uint_eq(direct_low_bits[k + 1], (size & -size) - 1);
+    }
+}
+END_TEST
+
 START_TEST(pairs_do_not_reach_the_backend)
 {
     sluice_module m = start("");
@@ -350,6 +360,7 @@ END_TEST
 int main(void)
 {
     TCase *objects = tcase_create("magazines");
+    tcase_add_test(objects, each_class_knows_its_low_bits);
     tcase_add_test(objects, pairs_do_not_reach_the_backend);
     tcase_add_test(objects, counts_are_exact_whatever_waits);
     tcase_add_test(objects, the_peak_is_seen);

@@ -29,17 +29,20 @@ START_TEST(an_entry_is_its_owners_alone)
 {
     static struct magazine here;
     struct magazine *found;
+    ck_assert(pagemap_init());
+    home_init();
+    char *at = (char *)home_map.low, *nobodys = at + PIECE;
     for (size_t i = 0; i < LENGTH(numbers); i++) {
-        _Atomic uintptr_t entry = (uintptr_t)&here ^ home_mark(numbers[i]), none = 0;
+        home_set(at, 1, &here, home_mark(numbers[i]));
         for (size_t j = 0; j < LENGTH(numbers); j++) {
-            bool mine = home_is_mine(&entry, home_mark(numbers[j]), &found);
+            bool mine = home_is_mine(&home_map, at, home_mark(numbers[j]), &found);
             ck_assert_int_eq(mine, i == j);
             if (mine)
                 ck_assert_ptr_eq(found, &here);
-            ck_assert(!home_is_mine(&none, home_mark(numbers[j]), &found));
+            ck_assert(!home_is_mine(&home_map, nobodys, home_mark(numbers[j]), &found));
         }
-        ck_assert(!home_is_mine(&entry, HOME_MARK_HELD, &found));
-        ck_assert(!home_is_mine(&none, HOME_MARK_HELD, &found));
+        ck_assert(!home_is_mine(&home_map, at, HOME_MARK_HELD, &found));
+        ck_assert(!home_is_mine(&home_map, nobodys, HOME_MARK_HELD, &found));
     }
 }
 END_TEST
@@ -47,8 +50,7 @@ END_TEST
 START_TEST(pieces_and_no_more)
 {
     static struct magazine here;
-    const _Atomic uintptr_t *entry;
-    ck_assert(!home_find(&home_map, &here, &entry));
+    ck_assert(!home_covers(&home_map, &here));
     ck_assert(pagemap_init());
     home_init();
     char *at = (char *)(home_map.low + 1000 * PIECE);
@@ -56,16 +58,14 @@ START_TEST(pieces_and_no_more)
     struct magazine *found;
     home_set(at, 3, &here, mark);
     for (int i = -1; i < 4; i++) {
-        ck_assert(home_find(&home_map, at + i * (ptrdiff_t)PIECE, &entry));
-        ck_assert_int_eq(home_is_mine(entry, mark, &found), i >= 0 && i < 3);
-        ck_assert(home_find(&home_map, at + i * (ptrdiff_t)PIECE + PIECE - 16, &entry));
-        ck_assert_int_eq(home_is_mine(entry, mark, &found), i >= 0 && i < 3);
+        const char *first = at + i * (ptrdiff_t)PIECE, *last = first + PIECE - 16;
+        ck_assert(home_covers(&home_map, first) && home_covers(&home_map, last));
+        ck_assert_int_eq(home_is_mine(&home_map, first, mark, &found), i >= 0 && i < 3);
+        ck_assert_int_eq(home_is_mine(&home_map, last, mark, &found), i >= 0 && i < 3);
     }
     home_forget(at, 2);
-    for (int i = 0; i < 3; i++) {
-        ck_assert(home_find(&home_map, at + i * (ptrdiff_t)PIECE, &entry));
-        ck_assert_int_eq(home_is_mine(entry, mark, &found), i == 2);
-    }
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(home_is_mine(&home_map, at + i * (ptrdiff_t)PIECE, mark, &found), i == 2);
 }
 END_TEST
 
@@ -73,16 +73,13 @@ START_TEST(what_is_no_object_is_not_looked_up)
 {
     ck_assert(pagemap_init());
     home_init();
-    const _Atomic uintptr_t *entry;
     uintptr_t low = home_map.low, high = low + home_map.count * PIECE;
-    ck_assert(home_find(&home_map, (void *)low, &entry));
-    ck_assert_ptr_eq(entry, home_map.entry);
-    ck_assert(home_find(&home_map, (void *)(high - 16), &entry));
-    ck_assert_ptr_eq(entry, home_map.entry + home_map.count - 1);
+    ck_assert(home_covers(&home_map, (void *)low));
+    ck_assert(home_covers(&home_map, (void *)(high - 16)));
     const uintptr_t wrong[] = {0,       8,        low - 16, high,        low + 1,
                                low + 8, low + 15, high - 1, UINTPTR_MAX, UINTPTR_MAX << 4};
     for (size_t i = 0; i < LENGTH(wrong); i++)
-        ck_assert_msg(!home_find(&home_map, (void *)wrong[i], &entry), "%zx", wrong[i]);
+        ck_assert_msg(!home_covers(&home_map, (void *)wrong[i]), "%zx", wrong[i]);
     /* What lies outside is passed over. */
     static struct magazine here;
     home_set((void *)(high - PIECE), 5, &here, home_mark(1));
@@ -92,9 +89,9 @@ END_TEST
 
 static bool is_known(const void *p)
 {
-    const _Atomic uintptr_t *entry;
     struct magazine *m;
-    return home_find(&thread_self->homes, p, &entry) && home_is_mine(entry, thread_self->mark, &m);
+    return home_covers(&thread_self->homes, p) &&
+           home_is_mine(&thread_self->homes, p, thread_self->mark, &m);
 }
 
 START_TEST(objects_are_known_as_long_as_they_are_their_threads)
