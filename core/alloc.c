@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/alloc_fast.h"
 #include "core/alloc_parts.h"
 #include "core/bootstrap.h"
 #include "core/bump.h"
@@ -124,37 +125,7 @@ void *arena_alloc(struct thread *t, struct sluice_arena *a, size_t size, size_t 
     return p;
 }
 
-/* ---- Allocation, fast ----------------------------------------------------------------------- */
-
-/* The magazine that serves a size of a module in this thread; &magazine_none: the slow path has to see to it. In a section
- * of t. */
-static inline __attribute__((always_inline)) struct magazine *bin_of(struct thread *t,
-                                                                     size_t module, size_t size)
-{
-    if (UNLIKELY(!is_below(module, &t->cache_limit)))
-        return &magazine_none;
-    struct tcache *c = t->cache[module];
-    if (UNLIKELY(c->generation !=
-                 atomic_load_explicit(&route_module_generation[module], memory_order_relaxed)))
-        return &magazine_none;
-    if (LIKELY(size <= SIZE_CLASS_TABLE_MAX))
-        return c->bin[size_class_of(size)];
-    return size <= SIZE_CLASS_MAX ? c->bin[size_class_of(size)] : &magazine_none;
-}
-
-/* Always inline, as the compiler thinks it too large: the part behind a magazine that is empty lies apart, and the part before
- * it is as long as if that were not there. */
-static inline __attribute__((always_inline)) void *alloc_fast(size_t module, size_t size)
-{
-    struct thread *t = thread_self;
-    thread_section_begin(t);
-    struct magazine *m = bin_of(t, module, size);
-    void *p = magazine_pop(m);
-    if (UNLIKELY(p == NULL)) /* or the bin has a cursor */
-        p = bump_take_from_bin(m, size);
-    thread_leave(t);
-    return p;
-}
+/* ---- Allocation ----------------------------------------------------------------------------- */
 
 /* In a section of t. What stands in a bin is empty: its backend is asked. NULL: the slow path has to see to it. */
 static void *refill(struct thread *t, struct magazine *m, size_t size, unsigned flags)
@@ -179,9 +150,7 @@ static void *refill(struct thread *t, struct magazine *m, size_t size, unsigned 
     return p;
 }
 
-/* Behind the fast path. */
-static __attribute__((noinline)) void *alloc_behind(sluice_module module, size_t size,
-                                                    unsigned flags, const void *caller)
+void *alloc_behind(sluice_module module, size_t size, unsigned flags, const void *caller)
 {
     struct thread *t = thread_self;
     int saved = errno;
@@ -495,8 +464,7 @@ static __attribute__((noinline)) void free_with_header(struct thread *t, void *p
     thread_leave(t);
 }
 
-/* In a section of t, which ends here. */
-static __attribute__((noinline)) void free_event(struct thread *t, struct magazine *m)
+void free_event(struct thread *t, struct magazine *m)
 {
     int went_back = slab_event(t, m);
     thread_leave(t);
@@ -504,8 +472,7 @@ static __attribute__((noinline)) void free_event(struct thread *t, struct magazi
         alloc_after_slow(); /* it may have left work for a control thread that does not run yet */
 }
 
-/* What the map of homes does not know as this thread's. */
-static __attribute__((noinline)) void free_elsewhere(struct thread *t, void *p)
+void free_elsewhere(struct thread *t, void *p)
 {
     uintptr_t entry = pagemap_lookup_object(&t->map, p);
     if ((entry & PAGEMAP_CHUNK) != 0)
@@ -516,22 +483,9 @@ static __attribute__((noinline)) void free_elsewhere(struct thread *t, void *p)
     return free_with_header(t, p);
 }
 
-/* Every other way out is a jump, so that no register has to be saved. */
 void sluice_free(void *p)
 {
-    struct thread *t = thread_self;
-    if (UNLIKELY(!home_covers(&t->homes, p)))
-        return free_elsewhere(t, p);
-    thread_section_begin(t);
-    struct magazine *m;
-    uintptr_t mark = atomic_load_explicit(&t->mark, memory_order_acquire);
-    if (UNLIKELY(!home_is_mine(&t->homes, p, mark, &m))) {
-        thread_leave(t);
-        return free_elsewhere(t, p);
-    }
-    if (UNLIKELY(magazine_push(m, p)))
-        return free_event(t, m);
-    thread_leave(t);
+    free_fast(p);
 }
 
 void sluice_free_sized(void *p, size_t size)

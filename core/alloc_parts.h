@@ -1,6 +1,7 @@
 /* alloc_parts.h - what the files of the allocation calls share, and nobody else needs:
  *
- *   alloc.c       the fast path, an arena's own allocation and free, and the public calls for them
+ *   alloc_fast.h  the fast path
+ *   alloc.c       what is just behind it, an arena's own allocation and free, and the public calls for them
  *   alloc_slow.c  what no cache serves
  *   realloc.c     another size, another arena
  *   place.c       from an address to its owner

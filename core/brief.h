@@ -15,6 +15,9 @@
 #define BRIEF_X86 0
 #endif
 
+/* A variable that is never another object's, nor a program's that is linked to the library: its address needs no look. */
+#define HIDDEN __attribute__((visibility("hidden")))
+
 static inline uint64_t count_load(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "core/arena.h"
+#include "core/brief.h"
 #include "core/policy.h"
 
 struct route_rule {
@@ -50,7 +51,7 @@ extern _Atomic uint64_t route_generation;
 
 /* For each module a number that grows whenever another arena may serve it: a table that serves it otherwise, a phase that
  * begins or ends. What tcaches compare with. */
-extern _Atomic uint64_t route_module_generation[MODULE_CAPACITY];
+extern _Atomic uint64_t route_module_generation[MODULE_CAPACITY] HIDDEN;
 
 static inline void route_outdate_caches(sluice_module module)
 {

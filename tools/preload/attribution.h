@@ -30,6 +30,8 @@
 
 #include <sluice/sluice.h>
 
+#include "core/brief.h"
+
 #define SITE_BITS  15
 #define SITE_COUNT ((size_t)1 << SITE_BITS)
 #define RULES_MAX  1024 /* entries of a policy */
@@ -45,7 +47,13 @@ struct site_table {
 };
 
 /* NULL: all allocations are of the module "default". Tables are never unmapped: two of them alternate. */
-extern _Atomic(struct site_table *) attribution_table;
+extern _Atomic(struct site_table *) attribution_table HIDDEN;
+
+static inline __attribute__((always_inline)) bool attribution_is_on(void)
+{
+    return __builtin_expect(atomic_load_explicit(&attribution_table, memory_order_relaxed) != NULL,
+                            0);
+}
 
 static inline size_t site_hash(uintptr_t pc)
 {

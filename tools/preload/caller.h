@@ -8,6 +8,9 @@
  * address, and the stack as it was before the call. */
 #define CALLER_MODULE() attribution_module(__builtin_return_address(0), __builtin_dwarf_cfa())
 
+/* The same in parts, for functions that end in a jump where nobody is told apart. */
+#define CALLER_PLACE __builtin_return_address(0), __builtin_dwarf_cfa()
+
 #define EXPORT __attribute__((visibility("default"), used))
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <sluice/sluice.h>
 
+#include "core/alloc_fast.h"
 #include "core/os.h"
 #include "tools/preload/caller.h"
 
@@ -22,14 +23,24 @@ static void *too_large(void)
     return NULL;
 }
 
+static __attribute__((noinline)) void *make_for_caller(size_t size, const void *pc, const void *cfa)
+{
+    sluice_module module = attribution_module(pc, cfa);
+    void *p = alloc_fast(module, size);
+    return LIKELY(p != NULL) ? p : alloc_behind(module, size, 0, pc);
+}
+
 EXPORT void *malloc(size_t size)
 {
-    return sluice_malloc(CALLER_MODULE(), size);
+    if (attribution_is_on())
+        return make_for_caller(size, CALLER_PLACE);
+    void *p = alloc_fast(SLUICE_MODULE_DEFAULT, size);
+    return LIKELY(p != NULL) ? p : alloc_behind(SLUICE_MODULE_DEFAULT, size, 0, CALLER);
 }
 
 EXPORT void free(void *p)
 {
-    sluice_free(p);
+    free_fast(p);
 }
 
 EXPORT void cfree(void *p)

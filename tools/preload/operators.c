@@ -10,6 +10,7 @@
 
 #include <sluice/sluice.h>
 
+#include "core/alloc_fast.h"
 #include "core/log.h"
 #include "tools/preload/caller.h"
 
@@ -67,8 +68,7 @@ static __attribute__((noinline, cold)) void *try_again(sluice_module module, siz
     return p;
 }
 
-static inline __attribute__((always_inline)) void *make(sluice_module module, size_t size,
-                                                        size_t alignment)
+static void *make(sluice_module module, size_t size, size_t alignment)
 {
     void *p = allocate(module, size, alignment);
     if (__builtin_expect(p != NULL, 1))
@@ -77,6 +77,16 @@ static inline __attribute__((always_inline)) void *make(sluice_module module, si
     if (p == NULL)
         throw_bad_alloc(size);
     return p;
+}
+
+static __attribute__((noinline)) void *make_for_caller(size_t size, const void *pc, const void *cfa)
+{
+    return make(attribution_module(pc, cfa), size, 0);
+}
+
+static __attribute__((noinline)) void *make_behind(size_t size)
+{
+    return make(SLUICE_MODULE_DEFAULT, size, 0);
 }
 
 /* For the forms that may not throw. A new-handler that throws ends the program here, as these are noexcept. */
@@ -95,15 +105,25 @@ static inline __attribute__((always_inline)) void *make_nothrow(sluice_module mo
         sluice_module module = CALLER_MODULE(); \
         return call;                            \
     }
+/* The most frequent ones, with malloc's fast path. */
+#define NEW_PLAIN(name)                                                \
+    void *name(size_t size);                                           \
+    EXPORT void *name(size_t size)                                     \
+    {                                                                  \
+        if (attribution_is_on())                                       \
+            return make_for_caller(size, CALLER_PLACE);                \
+        void *p = alloc_fast(SLUICE_MODULE_DEFAULT, size);             \
+        return __builtin_expect(p != NULL, 1) ? p : make_behind(size); \
+    }
 #define DELETE(name, parameters) \
     void name parameters;        \
     EXPORT void name parameters  \
     {                            \
-        sluice_free(p);          \
+        free_fast(p);            \
     }
 
-NEW(_Znwm, (size_t size), make(module, size, 0))
-NEW(_Znam, (size_t size), make(module, size, 0))
+NEW_PLAIN(_Znwm)
+NEW_PLAIN(_Znam)
 NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), make(module, size, alignment))
 NEW(_ZnamSt11align_val_t, (size_t size, size_t alignment), make(module, size, alignment))
 NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void *tag), make_nothrow(module, size, 0))
