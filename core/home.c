@@ -9,6 +9,8 @@ static struct wide table;
 
 #define PIECE ((uintptr_t)1 << HOME_PIECE_SHIFT)
 
+#define SIZE ((size_t)1 << 28) /* bytes: the homes of 2 TiB */
+
 /* Where address space is limited, the map takes this part of it. */
 #define PARTS_OF_LIMIT 256
 
@@ -37,7 +39,7 @@ void home_forget(const void *base, size_t pieces)
 
 void home_init(void)
 {
-    size_t size = WIDE_MAX, most = os_address_space_limit() / PARTS_OF_LIMIT;
+    size_t size = SIZE, most = os_address_space_limit() / PARTS_OF_LIMIT;
     while (size > most && size > WIDE_BLOCK)
         size /= 2;
     if (!wide_map(&table, size))
