@@ -36,6 +36,15 @@ LINKOPTS = [
     "-ldl",
 ]
 
+# The order of functions and variables in the shared libraries, where the compiler gives each a section
+# (--config=release). Gold, which Bazel prefers, has no INSERT.
+LAYOUT = "//tools/build:used.ld"
+
+LAYOUT_LINKOPTS = [
+    "-fuse-ld=bfd",
+    "-Wl,-T,$(location //tools/build:used.ld)",
+]
+
 def sluice_library(name, copts = [], linkopts = [], **kwargs):
     """A cc_library of the project, always a static archive.
 
