@@ -43,6 +43,8 @@ LAYOUT = "//tools/build:used.ld"
 LAYOUT_LINKOPTS = [
     "-fuse-ld=bfd",
     "-Wl,-T,$(location //tools/build:used.ld)",
+    # The dynamic linker reads these at each start: a bit for each word of a table of addresses, not 24 bytes.
+    "-Wl,-z,pack-relative-relocs",
 ]
 
 def sluice_library(name, copts = [], linkopts = [], **kwargs):
