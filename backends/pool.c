@@ -76,7 +76,7 @@ static struct slab *find_in_full(struct pool_heap *h, unsigned k)
     for (int i = 0; i < LOOK_AT_FULL && full->first != NULL; i++) {
         struct slab *s = full->first;
         slab_list_remove(full, s);
-        if (slab_collect(s) > 0)
+        if (slab_remote_count(s) > 0)
             return s;
         slab_list_append(full, s); /* the others' turn next time */
     }
@@ -184,12 +184,14 @@ static struct slab *find_slab(struct pool_heap *h, unsigned k)
 /* Untouched memory waits while others have given back so much: to collect less would fill a magazine with a few objects only. */
 #define COLLECT_BYTES 2048
 
-/* Is something in its free list, or can be put there? */
-static bool has_objects(struct slab *s)
+/* Is something in its free list, or can be put there? If that was only now, and by others: so many objects. Else 0. */
+static bool has_objects(struct slab *s, uint32_t *listed)
 {
-    if (s->free == NULL && (size_t)slab_remote_count(s) * s->object_size >= COLLECT_BYTES)
-        slab_collect(s);
-    return s->free != NULL || slab_carve(s) > 0 || slab_collect(s) > 0;
+    *listed = 0;
+    if (s->free == NULL &&
+        ((size_t)slab_remote_count(s) * s->object_size >= COLLECT_BYTES || slab_carve(s) == 0))
+        *listed = slab_collect(s);
+    return s->free != NULL;
 }
 
 /* All magazines give back what they hold. false: that was nothing. */
@@ -210,8 +212,9 @@ static bool fill(struct pool_heap *h, unsigned k)
 {
     struct pool_class *of = &h->of[k];
     struct slab *s = of->current;
+    uint32_t listed;
     arena_note_turn(h->arena->owner); /* also where only other threads free */
-    if (s == NULL || !has_objects(s)) {
+    if (s == NULL || !has_objects(s, &listed)) {
         if (s != NULL) {
             s->state = SLAB_FULL;
             slab_list_append(&of->full, s);
@@ -224,10 +227,10 @@ static bool fill(struct pool_heap *h, unsigned k)
             return false;
         of->current = s;
         s->state = SLAB_CURRENT;
-        if (!has_objects(s))
+        if (!has_objects(s, &listed))
             return false; /* not reached: find_slab() finds none that has nothing */
     }
-    pool_fill_magazine(h, &h->fast.magazine[k], s);
+    pool_fill_magazine(h, &h->fast.magazine[k], s, listed);
     return true;
 }
 

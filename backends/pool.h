@@ -156,8 +156,10 @@ void pool_leave_slab(struct pool_heap *h, struct slab *s, uint32_t now_ms);
 
 /* ---- pool_magazine.c: by the heap's thread, or while that is held ------------------------------ */
 
-/* Some objects of the slab go to the empty magazine. Its first free then is an event: there the peak is looked at. */
-void pool_fill_magazine(struct pool_heap *h, struct magazine *m, struct slab *s);
+/* Some objects of the slab go to the empty magazine. Its first free then is an event: there the peak is looked at.
+ * listed: what the slab's free list consists of, where that is known, else 0. One that is not too long for the
+ * magazine is taken whole, and not read: other threads' processors have written it, so that each object takes long to come to. */
+void pool_fill_magazine(struct pool_heap *h, struct magazine *m, struct slab *s, uint32_t listed);
 
 /* The magazine's objects go back to their slabs, and slabs that so become empty leave the heap, as if freed at now_ms. */
 void pool_empty_magazine(struct pool_heap *h, struct magazine *m, uint32_t now_ms);

@@ -141,21 +141,28 @@ int pool_slab_event(void *arena, void *thread_state, void *magazine)
     return is_full;
 }
 
-void pool_fill_magazine(struct pool_heap *h, struct magazine *m, struct slab *s)
+void pool_fill_magazine(struct pool_heap *h, struct magazine *m, struct slab *s, uint32_t listed)
 {
     struct pool_class *of = &h->of[m->size_class];
     size_t size = size_class_bytes[m->size_class];
-    uint32_t bound = objects_bound(h, m->size_class), n = 1;
+    uint32_t bound = objects_bound(h, m->size_class), n = listed;
     uint32_t want = at_most((uint32_t)(FILL_BYTES / size), at_most(FILL_OBJECTS, bound / 2));
     uint32_t most = of->fulls > 0 ? 2 * of->most : of->most;
     set_bound(of, most < OBJECTS_FIRST ? OBJECTS_FIRST : most, bound);
     of->fulls = 0;
-    void *last = s->free;
-    for (void *next; n < want && (next = *(void **)last) != NULL; n++)
-        last = next;
+    /* Nothing was freed into it since the last time: it does not become too full soon. */
+    bool only_gives = atomic_load_explicit(&m->room, memory_order_relaxed) == 1;
+    uint32_t at_once = only_gives ? bound / 2 : of->most;
     m->free = s->free;
-    s->free = *(void **)last;
-    *(void **)last = NULL;
+    s->free = NULL;
+    if (listed == 0 || listed > at_once) {
+        void *last = m->free;
+        n = 1;
+        for (void *next; n < want && (next = *(void **)last) != NULL; n++)
+            last = next;
+        s->free = *(void **)last;
+        *(void **)last = NULL;
+    }
     magazine_count_filled(m, n); /* before the slab's: who adds up meanwhile sees less, not more */
     count_add(&s->allocs, n);
     magazine_arm(m, 1);

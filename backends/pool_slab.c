@@ -70,10 +70,12 @@ uint32_t slab_collect(struct slab *s)
     uint64_t head = atomic_exchange_explicit(&s->remote, 0, memory_order_acquire);
     uint32_t n = (uint32_t)(head >> SLAB_REMOTE_SHIFT);
     void *first = (void *)(uintptr_t)(head & SLAB_REMOTE_MASK);
-    void **last = first;
-    while (*last != NULL)
-        last = *last;
-    *last = s->free;
+    if (s->free != NULL) { /* else the list need not be read: others' processors wrote it */
+        void **last = first;
+        while (*last != NULL)
+            last = *last;
+        *last = s->free;
+    }
     s->free = first;
     count_add(&s->frees, n);
     return n;

@@ -472,9 +472,27 @@ void free_event(struct thread *t, struct magazine *m)
         alloc_after_slow(); /* it may have left work for a control thread that does not run yet */
 }
 
+/* What is in a slab of another thread's, or of nobody's: into the slab's list for everyone. */
+static __attribute__((noinline)) void free_to_other(struct thread *t, void *p, uintptr_t entry)
+{
+    struct slab_chunk *c = (struct slab_chunk *)(entry - PAGEMAP_SLABS);
+    unsigned piece = slab_piece_of(p);
+    thread_section_begin(t);
+    uintptr_t owner = atomic_load_explicit(&c->owner[piece], memory_order_relaxed);
+    if (UNLIKELY(atomic_load_explicit(&t->token, memory_order_acquire) != (uintptr_t)t ||
+                 owner == (uintptr_t)t || owner == SLAB_UNUSED)) {
+        thread_leave(t);
+        return free_slow(p);
+    }
+    slab_push_remote(slab_at(c, slab_head(c, piece)), p);
+    thread_leave(t);
+}
+
 void free_elsewhere(struct thread *t, void *p)
 {
     uintptr_t entry = pagemap_lookup_object(&t->map, p);
+    if ((entry & PAGEMAP_SLABS) != 0)
+        return free_to_other(t, p, entry);
     if ((entry & PAGEMAP_CHUNK) != 0)
         return free_in_chunk(t, p, entry);
     /* Without a record a thread has no pagemap: p may be of a slab. */

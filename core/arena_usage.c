@@ -134,8 +134,10 @@ void arena_note_turn(struct sluice_arena *arena)
     if (atomic_load_explicit(&m->grown, memory_order_relaxed) < (int64_t)load(&m->step))
         return;
     atomic_store_explicit(&m->grown, 0, memory_order_relaxed);
-    /* Adding up costs time in proportion to what there is; so does what must grow before the next. */
-    uint64_t step = sample_peak(m) / 32;
+    /* Adding up costs time in proportion to what there is; so does what must grow before the next. What there is, is what
+     * the module holds, where others free at once what one allocates: little is live then, in as many slabs. */
+    uint64_t live = sample_peak(m), held = load(&m->held);
+    uint64_t step = (live > held ? live : held) / 32;
     atomic_store_explicit(&m->step, step > 0 ? step : 1, memory_order_relaxed);
 }
 

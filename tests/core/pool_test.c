@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/arena.h"
@@ -194,6 +195,44 @@ START_TEST(what_a_thread_keeps_is_given_up_at_a_limit)
         ck_assert_uint_ge(n * size, n == OBJECTS ? 0 : 900 * KIB);
         free_all(n);
     }
+}
+END_TEST
+
+static unsigned handed;
+
+static void *free_what_was_allocated(void *unused)
+{
+    free_all(handed);
+    return unused;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* What another thread returned, few or many, is handed out once each. Of those twice as many, as what the magazine and the slab
+ * had left may come before. */
+START_TEST(what_others_return_is_handed_out_once)
+{
+    start("");
+    static const unsigned numbers[] = {1, 2, 7, 60, 61, 255, 300, 2000};
+    for (size_t size = 16; size <= 4 * KIB; size *= 4)
+        for (size_t i = 0; i < LENGTH(numbers); i++) {
+            handed = numbers[i];
+            allocate(handed, size);
+            run_threads(1, free_what_was_allocated);
+            ck_assert_uint_eq(stats_of(module).live_objects, 0);
+            allocate(2 * handed, size);
+            ck_assert_uint_eq(stats_of(module).live_objects, 2 * handed);
+            qsort(objects, 2 * handed, sizeof *objects, by_address);
+            for (unsigned k = 1; k < 2 * handed; k++)
+                ck_assert_int_ge((char *)objects[k] - (char *)objects[k - 1], (ptrdiff_t)size);
+            free_all(2 * handed);
+            ck_assert_uint_eq(stats_of(module).live_objects, 0);
+            ck_assert_uint_eq(stats_of(module).live_bytes, 0);
+        }
 }
 END_TEST
 
@@ -584,6 +623,7 @@ int main(void)
     tcase_add_test(cases[1], no_huge_pages_where_slabs_are_hardly_used);
     tcase_add_test(cases[1], what_is_trimmed_comes_back_in_small_pages);
     tcase_add_test(cases[2], producer_and_consumer_stay_flat);
+    tcase_add_test(cases[2], what_others_return_is_handed_out_once);
     tcase_add_test(cases[2], one_trim_takes_all);
     tcase_add_test(cases[2], little_in_flight_takes_little);
     tcase_add_test(cases[2], stages_stay_flat);

@@ -276,7 +276,7 @@ struct sluice_module_stats {
     uint64_t live_bytes;   /* their usable bytes */
     uint64_t
         peak_live_bytes; /* largest live_bytes seen: looked at when memory stops growing, so it may
-                                   miss a 32nd of what was live, and what threads had kept free of it */
+                                   miss a 32nd of what the module held, and what threads kept free */
     uint64_t allocated_objects; /* since the start, arenas that are gone included */
     uint64_t freed_objects;
     uint64_t failed_allocations;
