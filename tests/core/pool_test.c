@@ -612,6 +612,7 @@ int main(void)
     tcase_add_test(cases[0], every_class_serves);
     tcase_add_test(cases[0], objects_are_used_again);
     tcase_add_test(cases[0], a_thread_keeps_no_more_than_its_cache);
+    tcase_add_test(cases[0], what_others_return_is_handed_out_once);
 #if !SANITIZED
     tcase_add_test(cases[1], preallocated_memory_is_resident_and_stays);
     tcase_add_test(cases[1], retained_memory_stays_and_the_rest_returns);
@@ -623,7 +624,6 @@ int main(void)
     tcase_add_test(cases[1], no_huge_pages_where_slabs_are_hardly_used);
     tcase_add_test(cases[1], what_is_trimmed_comes_back_in_small_pages);
     tcase_add_test(cases[2], producer_and_consumer_stay_flat);
-    tcase_add_test(cases[2], what_others_return_is_handed_out_once);
     tcase_add_test(cases[2], one_trim_takes_all);
     tcase_add_test(cases[2], little_in_flight_takes_little);
     tcase_add_test(cases[2], stages_stay_flat);
